@@ -1,0 +1,116 @@
+//! Requests and answers.
+//!
+//! | method and path | request | answer |
+//! |---|---|---|
+//! | `GET /v1/node` | | [`NodeInfo`] |
+//! | `GET /v1/accounts` | | `Vec<`[`AccountSummary`]`>` |
+//! | `GET /v1/accounts/{name}` | | [`AccountRecord`] |
+//! | `POST /v1/accounts/{name}/plan` | [`PlanRequest`] | `Plan` |
+//! | `POST /v1/accounts/{name}/converge` | [`ConvergeRequest`] | [`Converged`] |
+//! | `POST /v1/bootstrap/verify-root` | [`VerifyRoot`] | [`Verified`] |
+//! | `POST /v1/bootstrap/seal` | | [`Verified`] |
+
+use serde::{Deserialize, Serialize};
+use wcp360_types::manifest::{AuditReference, ManifestSet, MetaManifest, PhpVersion};
+use wcp360_types::plan::Plan;
+use wcp360_types::{OperationId, Revision, Username};
+
+/// Facts about the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Version of the agent.
+    pub version: String,
+    /// Whether the first administrator was created; never goes back to false.
+    pub system_initialized: bool,
+    /// `systemd` or `supervisor`.
+    pub service_backend: String,
+    /// Installed PHP versions, the default one first.
+    pub php_versions: Vec<PhpVersion>,
+    /// Services the panel depends on, and whether they run.
+    pub services: Vec<ServiceState>,
+    /// Operations that a crash interrupted and that are still being finished.
+    pub unfinished_operations: u64,
+}
+
+/// Whether a service runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// Unit name, e.g. `nginx.service`.
+    pub unit: String,
+    /// Whether it is active.
+    pub active: bool,
+    /// The state in the backend's own word.
+    pub state: String,
+}
+
+/// An account in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountSummary {
+    /// Name.
+    pub username: Username,
+    /// Revision; absent if its manifests can't be read.
+    pub revision: Option<Revision>,
+    /// Why they can't be read.
+    pub error: Option<String>,
+}
+
+/// An account's manifests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRecord {
+    /// Content revision.
+    pub revision: Revision,
+    /// The manifests.
+    pub manifests: ManifestSet,
+    /// What was applied last.
+    pub meta: MetaManifest,
+}
+
+/// Asks what a change would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRequest {
+    /// The revision the change was made from; `None`: the account must not exist.
+    pub base_revision: Option<Revision>,
+    /// What the account shall be; `None`: gone.
+    pub desired: Option<ManifestSet>,
+}
+
+/// Makes the machine what the manifests say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvergeRequest {
+    /// Names this request: sending it twice does it once and gives the same answer.
+    pub operation: OperationId,
+    /// The revision the change was made from; `None`: the account must not exist.
+    pub base_revision: Option<Revision>,
+    /// What the account shall be; `None`: gone.
+    pub desired: Option<ManifestSet>,
+    /// Who caused it, for `meta.json` and the journal.
+    pub audit: AuditReference,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Converged {
+    /// The manifests as published: with uid, gid and home directory filled in. `None` after a deletion.
+    pub record: Option<AccountRecord>,
+    /// What was changed.
+    pub applied: Plan,
+    /// Notes for the job's log.
+    pub notes: Vec<String>,
+}
+
+/// Asks whether this is the password of root, through PAM. Refused once the system is initialised.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRoot {
+    /// The password.
+    pub password: String,
+}
+
+/// A yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// The answer.
+    pub ok: bool,
+}

@@ -1,0 +1,63 @@
+//! Who may do what: the permission matrix, in one place (SEC-01).
+
+use wcp360_types::Role;
+
+macro_rules! permissions {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal [$($role:ident)*];)*) => {
+        /// The right to do one kind of thing. To *whom* it may be done is the caller's scope, applied beside the data.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Permission { $($(#[doc = $doc])* $name,)* }
+
+        impl Permission {
+            /// All permissions.
+            pub const ALL: &'static [Permission] = &[$(Permission::$name,)*];
+
+            /// The name used in token scopes and in the OpenAPI document.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Permission::$name => $text,)* }
+            }
+
+            /// Whether a role holds it.
+            pub fn held_by(self, role: Role) -> bool {
+                match self { $(Permission::$name => [$(Role::$role),*].contains(&role),)* }
+            }
+        }
+    };
+}
+
+permissions! {
+    /// See accounts.
+    AccountsRead = "accounts.read" [Root Admin Reseller Client];
+    /// Create, suspend and delete accounts.
+    AccountsManage = "accounts.manage" [Root Admin Reseller];
+    /// See domains.
+    DomainsRead = "domains.read" [Root Admin Reseller Client];
+    /// Add and remove domains.
+    DomainsManage = "domains.manage" [Root Admin Reseller Client];
+    /// See packages.
+    PackagesRead = "packages.read" [Root Admin Reseller];
+    /// Create, change and delete packages.
+    PackagesManage = "packages.manage" [Root Admin Reseller];
+    /// See jobs and their logs.
+    JobsRead = "jobs.read" [Root Admin Reseller Client];
+    /// See who can log in.
+    UsersRead = "users.read" [Root Admin Reseller];
+    /// Create administrators and resellers, set passwords of others.
+    UsersManage = "users.manage" [Root Admin];
+    /// Use one's own login: password, tokens, sessions.
+    SelfManage = "self.manage" [Root Admin Reseller Client];
+    /// Read the audit trail.
+    AuditRead = "audit.read" [Root Admin Reseller];
+    /// Read metrics.
+    MetricsRead = "metrics.read" [Root Admin];
+}
+
+impl std::str::FromStr for Permission {
+    type Err = wcp360_types::ValueError;
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        Permission::ALL.iter().copied().find(|p| p.as_str() == value).ok_or_else(|| {
+            let known: Vec<_> = Permission::ALL.iter().map(|p| p.as_str()).collect();
+            wcp360_types::ValueError::new(format!("{value:?} is not a permission"), format!("use {}", known.join(", ")))
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Jobs.
+
+use crate::plan::Plan;
+use crate::{JobId, Username};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where a job stands (ENG-01).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for its turn.
+    Queued,
+    /// A worker is at it.
+    Running,
+    /// Waits for its next attempt.
+    Waiting,
+    /// Done.
+    Succeeded,
+    /// Given up, and what it had done could not be taken back entirely: the log says what remains.
+    Failed,
+    /// Stopped on request before it changed anything.
+    Cancelled,
+    /// Given up; everything it had done was taken back.
+    RolledBack,
+}
+
+impl JobState {
+    /// The name used in JSON and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobState::Queued => "queued",
+            JobState::Running => "running",
+            JobState::Waiting => "waiting",
+            JobState::Succeeded => "succeeded",
+            JobState::Failed => "failed",
+            JobState::Cancelled => "cancelled",
+            JobState::RolledBack => "rolled_back",
+        }
+    }
+
+    /// Whether nothing more will happen to the job.
+    pub fn is_final(self) -> bool {
+        matches!(self, JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::RolledBack)
+    }
+}
+
+impl std::str::FromStr for JobState {
+    type Err = crate::ValueError;
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        use JobState::*;
+        [Queued, Running, Waiting, Succeeded, Failed, Cancelled, RolledBack]
+            .into_iter()
+            .find(|s| s.as_str() == value)
+            .ok_or_else(|| crate::ValueError::new(format!("{value:?} is not a job state"), "use e.g. queued or failed"))
+    }
+}
+
+/// One step of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobStep {
+    /// Position, from 0.
+    pub index: u32,
+    /// What it does, e.g. `apply`.
+    pub name: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was first tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// Why it failed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Job {
+    /// Identifier.
+    pub id: JobId,
+    /// The operation that made it, e.g. `accounts.create`.
+    pub operation: String,
+    /// The account it changes.
+    pub account: Username,
+    /// Where it stands.
+    pub state: JobState,
+    /// Who asked for it.
+    pub actor: String,
+    /// The request that made it.
+    pub request_id: String,
+    /// Its steps.
+    pub steps: Vec<JobStep>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last worked on.
+    pub updated_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// What it changed, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Plan>,
+}
+
+/// A line of a job's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobLogLine {
+    /// Position in the log, from 1.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The step it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// What.
+    pub message: String,
+}
+
+/// Filters of the job list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct JobFilter {
+    /// Only jobs of this account.
+    pub account: Option<Username>,
+    /// Only jobs in this state.
+    pub state: Option<JobState>,
+}
+
+/// Which part of a job's log is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct JobLogQuery {
+    /// Only lines after this position.
+    pub after: Option<u64>,
+}
+
+/// The answer to an accepted change: the job that does it, or with `dry_run` what it would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Accepted {
+    /// `202`: the job.
+    Job(Box<Job>),
+    /// `200`, with `dry_run`: the plan.
+    Plan(Plan),
+}
+
+/// Asks for the plan instead of the change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DryRun {
+    /// Only say what would be done: resources, file diffs, services.
+    pub dry_run: bool,
+}

@@ -1,0 +1,13 @@
+//! Requests and answers of the API, one file per resource.
+
+pub mod account;
+pub mod audit;
+pub mod domain;
+pub mod job;
+pub mod package;
+pub mod page;
+pub mod session;
+pub mod setup;
+pub mod system;
+pub mod token;
+pub mod user;

@@ -1,0 +1,58 @@
+//! API tokens.
+
+use crate::TokenId;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A token to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// What it is for, e.g. "billing".
+    #[schemars(length(min = 1, max = 64))]
+    pub name: String,
+    /// Your password, once more: a session alone makes no token. Not needed when a token asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub password: Option<String>,
+    /// Days until it expires, 1 to 3650; absent means it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3650))]
+    pub expires_in_days: Option<u32>,
+    /// What it may be used for, as permission names; absent means everything its owner may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+}
+
+/// A token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Token {
+    /// Identifier.
+    pub id: TokenId,
+    /// What it is for.
+    pub name: String,
+    /// Login of its owner.
+    pub owner: String,
+    /// What it may be used for; absent means everything its owner may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A token with its secret, shown once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreatedToken {
+    /// The token.
+    #[serde(flatten)]
+    pub token: Token,
+    /// The secret: `Authorization: Bearer <secret>`. It can't be shown again.
+    pub secret: String,
+}

@@ -1,0 +1,22 @@
+//! The vocabulary of WCP360: names that can't hold a bad value, the manifests that say what an account should be, and
+//! the structures of the API. Nothing here does I/O.
+
+pub mod api;
+pub mod id;
+pub mod limits;
+pub mod manifest;
+pub mod name;
+pub mod path;
+pub mod plan;
+pub mod problem;
+pub mod revision;
+pub mod role;
+pub mod validated;
+
+pub use id::{JobId, OperationId, RequestId, TokenId, UserId};
+pub use name::{Domain, EmailAddress, PackageName, Username};
+pub use path::DocumentRoot;
+pub use problem::{FieldError, Problem};
+pub use revision::Revision;
+pub use role::Role;
+pub use validated::ValueError;
