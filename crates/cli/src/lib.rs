@@ -1,0 +1,1 @@
+//! The command line of WCP360: a client of the API and nothing else.

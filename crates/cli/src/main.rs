@@ -1,0 +1,3 @@
+//! `wcp360`: see the library beside it.
+
+fn main() {}
