@@ -54,6 +54,10 @@ uuid_id!(
     RequestId
 );
 uuid_id!(
+    /// An account in the database: a name may be given again after a deletion, an id never.
+    AccountId
+);
+uuid_id!(
     /// A person (or program) that can log in to the panel.
     UserId
 );

@@ -6,6 +6,7 @@ pub mod id;
 pub mod limits;
 pub mod manifest;
 pub mod name;
+pub mod node;
 pub mod path;
 pub mod plan;
 pub mod problem;
@@ -13,7 +14,7 @@ pub mod revision;
 pub mod role;
 pub mod validated;
 
-pub use id::{JobId, OperationId, RequestId, TokenId, UserId};
+pub use id::{AccountId, JobId, OperationId, RequestId, TokenId, UserId};
 pub use name::{Domain, EmailAddress, PackageName, Username};
 pub use path::DocumentRoot;
 pub use problem::{FieldError, Problem};

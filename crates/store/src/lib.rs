@@ -1,0 +1,24 @@
+//! SQL. The only crate that knows tables.
+//!
+//! Statements use what SQLite and PostgreSQL share, so that one implementation serves both. On SQLite there is one
+//! writing connection, so writers queue in the pool instead of failing with "busy"; readers see the last committed state.
+//! Functions that read or change tenants' data take a [`Scope`], and what lies outside it does not exist for them.
+
+pub mod accounts;
+pub mod audit;
+mod db;
+pub mod error;
+pub mod jobs;
+pub mod packages;
+mod row;
+mod scope;
+pub mod sessions;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
+pub mod users;
+
+pub use db::{Db, Tx};
+pub use error::StoreError;
+pub use scope::Scope;

@@ -1,0 +1,35 @@
+//! Whose data a caller may see.
+
+use wcp360_types::{AccountId, UserId};
+
+/// A part of the tenant tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything: root and administrators.
+    All,
+    /// What belongs to this reseller.
+    Owner(UserId),
+    /// One account.
+    Account(AccountId),
+}
+
+impl Scope {
+    /// A condition over the columns `owner_id` and `account` (the column that holds the account's id), with `$1` bound to
+    /// [`Scope::key`]. All three forms use `$1`, so that statements can number their own parameters from `$2`.
+    pub(crate) fn condition(&self, account: &str) -> String {
+        match self {
+            Scope::All => "$1 = ''".into(),
+            Scope::Owner(_) => "owner_id = $1".into(),
+            Scope::Account(_) => format!("{account} = $1"),
+        }
+    }
+
+    /// The value of `$1`.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Scope::All => String::new(),
+            Scope::Owner(id) => id.to_string(),
+            Scope::Account(id) => id.to_string(),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! People who can log in.
+
+use crate::db::Row;
+use crate::row::{columns, decode_cursor, page};
+use crate::{Db, Scope, StoreError, Tx};
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+use wcp360_types::api::page::Page;
+use wcp360_types::api::user::User;
+use wcp360_types::{AccountId, Role, UserId};
+
+/// A person with what only the server may know.
+#[derive(Debug, Clone)]
+pub struct StoredUser {
+    /// Identifier.
+    pub id: UserId,
+    /// Login name.
+    pub username: String,
+    /// Role.
+    pub role: Role,
+    /// For a client: the account.
+    pub account_id: Option<AccountId>,
+    /// For a client: whether the account is suspended.
+    pub suspended: bool,
+    /// Argon2id hash in PHC form; absent: no login with a password.
+    pub password_hash: Option<String>,
+    /// For a reseller: how many accounts it may have.
+    pub max_accounts: Option<u64>,
+}
+
+const STORED: &str = "SELECT u.id, u.username, u.role, u.account_id, u.password_hash, u.max_accounts, a.state \
+                      FROM users u LEFT JOIN accounts a ON a.id = u.account_id";
+
+pub(crate) fn stored(row: &Row) -> Result<StoredUser, StoreError> {
+    let c = columns("users", row);
+    Ok(StoredUser {
+        id: c.parsed("id")?,
+        username: c.text("username")?,
+        role: c.parsed("role")?,
+        account_id: c.maybe_parsed("account_id")?,
+        suspended: c.maybe_text("state")?.as_deref() == Some("suspended"),
+        password_hash: c.maybe_text("password_hash")?,
+        max_accounts: c.maybe_number("max_accounts")?.map(|n| n.max(0) as u64),
+    })
+}
+
+impl Db {
+    /// The person with this login name, in any case of letters as typed.
+    ///
+    /// # Errors
+    /// The database's; so for all functions of this module.
+    pub async fn user_by_name(&self, username: &str) -> Result<Option<StoredUser>, StoreError> {
+        let sql = format!("{STORED} WHERE u.username = $1");
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(username).fetch_optional(&self.read).await?;
+        row.as_ref().map(stored).transpose()
+    }
+
+    /// The people in a scope, by login name: a reseller sees itself and the clients of its accounts.
+    pub async fn users(&self, scope: Scope, limit: u32, cursor: Option<&str>) -> Result<Page<User>, StoreError> {
+        let visible = match scope {
+            Scope::All => "$1 = ''",
+            Scope::Owner(_) => "(u.id = $1 OR a.owner_id = $1)",
+            Scope::Account(_) => "u.account_id = $1",
+        };
+        let sql = format!(
+            "SELECT u.id, u.username, u.role, u.max_accounts, u.created_at, a.username AS account, \
+             CASE WHEN u.password_hash IS NULL THEN 0 ELSE 1 END AS has_password \
+             FROM users u LEFT JOIN accounts a ON a.id = u.account_id \
+             WHERE {visible} AND u.username > $2 ORDER BY u.username LIMIT $3"
+        );
+        let after = cursor.and_then(decode_cursor).unwrap_or_default();
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(scope.key()).bind(after).bind(i64::from(limit) + 1);
+        let rows = query.fetch_all(&self.read).await?;
+        let users: Result<Vec<User>, StoreError> = rows
+            .iter()
+            .map(|row| {
+                let c = columns("users", row);
+                Ok(User {
+                    id: c.parsed("id")?,
+                    username: c.text("username")?,
+                    role: c.parsed("role")?,
+                    account: c.maybe_parsed("account")?,
+                    max_accounts: c.maybe_number("max_accounts")?.map(|n| n.max(0) as u64),
+                    has_password: c.number("has_password")? == 1,
+                    created_at: c.time("created_at")?,
+                })
+            })
+            .collect();
+        Ok(page(users?, limit, |u| u.username.clone()))
+    }
+}
+
+impl Tx {
+    /// The person with this login name, as this transaction sees it.
+    pub async fn user_by_name(&mut self, username: &str) -> Result<Option<StoredUser>, StoreError> {
+        let sql = format!("{STORED} WHERE u.username = $1");
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(username).fetch_optional(&mut *self.inner).await?;
+        row.as_ref().map(stored).transpose()
+    }
+
+    /// Adds a person.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] if the login name exists.
+    pub async fn insert_user(&mut self, user: &StoredUser, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT INTO users (id, username, role, account_id, password_hash, max_accounts, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        sqlx::query(sql)
+            .bind(user.id.to_string())
+            .bind(&user.username)
+            .bind(user.role.as_str())
+            .bind(user.account_id.map(|id| id.to_string()))
+            .bind(&user.password_hash)
+            .bind(user.max_accounts.map(|n| i64::try_from(n).unwrap_or(i64::MAX)))
+            .bind(now.as_millisecond())
+            .execute(&mut *self.inner)
+            .await
+            .map_err(|e| StoreError::taken(e, "username"))?;
+        Ok(())
+    }
+
+    /// Sets a password and ends all sessions of the person.
+    pub async fn set_password(&mut self, user: UserId, hash: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
+        sqlx::query(sql).bind(user.to_string()).bind(hash).execute(&mut *self.inner).await?;
+        sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user.to_string()).execute(&mut *self.inner).await?;
+        Ok(())
+    }
+
+    /// Removes a person, their sessions and tokens.
+    pub async fn delete_user(&mut self, user: UserId) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM users WHERE id = $1").bind(user.to_string()).execute(&mut *self.inner).await?;
+        Ok(())
+    }
+
+    /// How many accounts and packages belong to a person.
+    pub async fn possessions(&mut self, user: UserId) -> Result<(u64, u64), StoreError> {
+        let sql = "SELECT (SELECT COUNT(*) FROM accounts WHERE owner_id = $1) AS accounts, \
+                   (SELECT COUNT(*) FROM packages WHERE owner_id = $1) AS packages";
+        let row = sqlx::query(sql).bind(user.to_string()).fetch_one(&mut *self.inner).await?;
+        let c = columns("users", &row);
+        Ok((c.count("accounts")?, c.count("packages")?))
+    }
+}

@@ -1,0 +1,94 @@
+//! The node's settings: `/etc/wcp360/wcp360.yaml`, read by core and agent, written by the administrator (PLT-08).
+
+use crate::{Domain, ValueError};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Settings of this node. Every key has a default, so that an empty file is a valid one; an unknown key is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The name the panel is reached under.
+    pub hostname: String,
+    /// Where accounts live; an absolute path.
+    pub base_dir: String,
+    /// Public port for HTTP.
+    pub http_port: u16,
+    /// Public port for HTTPS.
+    pub https_port: u16,
+    /// First user id given to an account.
+    pub uid_min: u32,
+    /// Last user id given to an account.
+    pub uid_max: u32,
+    /// Days a deleted account's files wait in the trash.
+    pub retention_days: u32,
+    /// Where the API listens; a loopback address.
+    pub api_listen: SocketAddr,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub log_level: String,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".into(),
+            base_dir: "/srv/www".into(),
+            http_port: 80,
+            https_port: 443,
+            uid_min: 20_000,
+            uid_max: 59_999,
+            retention_days: 7,
+            api_listen: SocketAddr::from(([127, 0, 0, 1], 2098)),
+            log_level: "info".into(),
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Checks what the types can't.
+    ///
+    /// # Errors
+    /// The key, the rule and the remedy.
+    pub fn check(&self) -> Result<(), (&'static str, ValueError)> {
+        let fail = |key, reason: String, remedy: &str| Err((key, ValueError::new(reason, remedy)));
+        if self.hostname != "localhost" && Domain::parse(&self.hostname).is_err() && !is_label(&self.hostname) {
+            return fail("hostname", format!("{:?} is not a host name", self.hostname), "use e.g. panel.example.com");
+        }
+        let clean = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        if !self.base_dir.strip_prefix('/').is_some_and(|rest| rest.split('/').all(clean)) {
+            return fail(
+                "base_dir",
+                format!("{:?} is not usable", self.base_dir),
+                "use an absolute path like /srv/www",
+            );
+        }
+        if self.uid_min < 1000 || self.uid_max <= self.uid_min || self.uid_max > 60_000_000 {
+            let reason = format!("{} to {} is not a usable range", self.uid_min, self.uid_max);
+            return fail("uid_min", reason, "use at least 1000, and a larger uid_max");
+        }
+        if self.http_port == self.https_port || self.http_port == 0 || self.https_port == 0 {
+            return fail("https_port", "it must differ from http_port, and neither be 0".into(), "use 80 and 443");
+        }
+        if !self.api_listen.ip().is_loopback() {
+            let reason = format!("{} is reachable from outside", self.api_listen);
+            return fail("api_listen", reason, "use a loopback address such as 127.0.0.1:2098; nginx is the gateway");
+        }
+        if !["error", "warn", "info", "debug", "trace"].contains(&self.log_level.as_str()) {
+            let reason = format!("{:?} is not a log level", self.log_level);
+            return fail("log_level", reason, "use error, warn, info, debug or trace");
+        }
+        Ok(())
+    }
+}
+
+/// A host name of one part, as machines without a domain have.
+fn is_label(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
