@@ -8,6 +8,6 @@ mod operation;
 mod operations;
 pub mod permission;
 
-pub use operation::{Access, Cli, Effect, Method, Operation};
+pub use operation::{Access, Cli, Effect, Method, Operation, SchemaOf};
 pub use operations::{find, operations};
 pub use permission::Permission;

@@ -30,6 +30,11 @@ pub struct Setup {
     /// Its password, 8 to 256 characters.
     #[schemars(length(min = 8, max = 256))]
     pub password: String,
+    /// An API token made by the caller, so that it can be kept safe before this request and no interruption loses it; absent:
+    /// one is made. The form is `wcp_api_<uuid>_<64 hexadecimal digits>_<first 6 digits of the SHA-256 of all before>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub api_token: Option<String>,
 }
 
 /// The first administrator, and a token for the command line.

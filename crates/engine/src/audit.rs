@@ -1,0 +1,84 @@
+//! The auditor: appends to the trail and mirrors it into `audit.json` (SEC-06).
+
+use crate::EngineError;
+use jiff::Timestamp;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use tokio::sync::Mutex;
+use wcp360_store::audit::NewAudit;
+use wcp360_store::{Db, Tx};
+use wcp360_types::api::audit::AuditEntry;
+
+/// Appends to the audit trail.
+#[derive(Debug)]
+pub struct Auditor {
+    db: Db,
+    /// The mirror and the last position in it.
+    mirror: Mutex<(PathBuf, u64)>,
+}
+
+impl Auditor {
+    /// An auditor whose mirror is `path`: one JSON entry per line, continued where it ends.
+    ///
+    /// # Errors
+    /// The mirror can't be written, or the database can't be read.
+    pub async fn open(db: Db, path: &Path) -> Result<Self, EngineError> {
+        let last = last_position(path);
+        let auditor = Self { db, mirror: Mutex::new((path.to_owned(), last)) };
+        auditor.mirror().await?;
+        Ok(auditor)
+    }
+
+    /// Appends one entry in a transaction of its own.
+    ///
+    /// # Errors
+    /// It could not be recorded: then what it is about must not happen.
+    pub async fn record(&self, entry: &NewAudit<'_>) -> Result<(), EngineError> {
+        let mut tx = self.db.begin().await?;
+        tx.append_audit(entry, Timestamp::now()).await?;
+        tx.commit().await?;
+        self.mirror().await
+    }
+
+    /// Appends one entry together with other changes; call [`Auditor::mirror`] after the commit.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn record_in(&self, tx: &mut Tx, entry: &NewAudit<'_>) -> Result<(), EngineError> {
+        tx.append_audit(entry, Timestamp::now()).await?;
+        Ok(())
+    }
+
+    /// Brings the mirror up to date. A mirror that can't be written is reported and caught up later.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn mirror(&self) -> Result<(), EngineError> {
+        let mut mirror = self.mirror.lock().await;
+        loop {
+            let entries = self.db.audit_after(mirror.1).await?;
+            let Some(last) = entries.last().map(|e| e.seq) else { return Ok(()) };
+            if let Err(error) = append(&mirror.0, &entries) {
+                tracing::error!(%error, path = %mirror.0.display(), "the audit mirror can't be written");
+                return Ok(());
+            }
+            mirror.1 = last;
+        }
+    }
+}
+
+fn append(path: &Path, entries: &[AuditEntry]) -> std::io::Result<()> {
+    let mut lines = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut lines, entry)?;
+        lines.push(b'\n');
+    }
+    std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(&lines)
+}
+
+/// The position of the last whole entry in the mirror; 0 if there is none.
+fn last_position(path: &Path) -> u64 {
+    let Ok(file) = std::fs::File::open(path) else { return 0 };
+    let lines = BufReader::new(file).lines().map_while(Result::ok);
+    lines.filter_map(|line| serde_json::from_str::<AuditEntry>(&line).ok()).last().map_or(0, |e| e.seq)
+}

@@ -1,0 +1,81 @@
+//! The engine: what services and workers share.
+
+use crate::EngineError;
+use crate::audit::Auditor;
+use crate::gateway::Gateway;
+use crate::guard::Guard;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use wcp360_agent_proto::AgentClient;
+use wcp360_store::Db;
+
+/// Where things are and how the node is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The name the panel is reached under.
+    pub hostname: String,
+    /// Public port for HTTP, where the result of a change is checked.
+    pub http_port: u16,
+    /// The agent's socket.
+    pub agent_socket: PathBuf,
+    /// Mirror of the audit trail.
+    pub audit_file: PathBuf,
+    /// Where the one-time setup token is put for the administrator to read.
+    pub setup_token_file: PathBuf,
+    /// Jobs that are worked on at the same time.
+    pub workers: usize,
+}
+
+/// Policy, jobs, audit and identity over one database and one agent. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) db: Db,
+    pub(crate) agent: AgentClient,
+    pub(crate) audit: Auditor,
+    pub(crate) guard: Guard,
+    pub(crate) gateway: Gateway,
+    pub(crate) settings: Settings,
+    /// Wakes workers when there is work.
+    pub(crate) work: Notify,
+}
+
+impl Engine {
+    /// An engine over an open database.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn new(db: Db, settings: Settings) -> Result<Self, EngineError> {
+        let audit = Auditor::open(db.clone(), &settings.audit_file).await?;
+        let inner = Inner {
+            agent: AgentClient::new(&settings.agent_socket),
+            gateway: Gateway { port: settings.http_port },
+            guard: Guard::default(),
+            work: Notify::new(),
+            db,
+            audit,
+            settings,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The database, for reads that need no decision.
+    pub fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    /// The agent, for facts about the node.
+    pub fn agent(&self) -> &AgentClient {
+        &self.inner.agent
+    }
+
+    /// The audit trail.
+    pub fn audit(&self) -> &Auditor {
+        &self.inner.audit
+    }
+}

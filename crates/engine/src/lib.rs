@@ -1,0 +1,23 @@
+//! What the panel decides: who may do what, what a change means, and how it gets done whatever crashes.
+//!
+//! Nothing here speaks HTTP to callers and nothing holds a privilege; effects on the machine go through the agent.
+
+pub mod audit;
+pub mod caller;
+pub mod change;
+mod engine;
+pub mod error;
+mod gateway;
+mod guard;
+pub mod identity;
+mod job;
+pub mod password;
+mod policy;
+pub mod secret;
+pub mod service;
+mod worker;
+
+pub use caller::{Caller, Origin};
+pub use engine::{Engine, Settings};
+pub use error::EngineError;
+pub use service::Outcome;

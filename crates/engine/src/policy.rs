@@ -1,0 +1,101 @@
+//! What a package means for an account, and which names may be taken.
+
+use jiff::Timestamp;
+use wcp360_types::api::account::CreateAccount;
+use wcp360_types::api::package::Package;
+use wcp360_types::limits::{Limit, Limits};
+use wcp360_types::manifest::*;
+use wcp360_types::{DocumentRoot, Domain, Problem};
+
+/// The manifests of a new account.
+pub(crate) fn new_account(request: &CreateAccount, package: &Package, php: PhpVersion, now: Timestamp) -> ManifestSet {
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    ManifestSet {
+        account: AccountManifest {
+            schema_version: SCHEMA_VERSION,
+            username: request.username.clone(),
+            uid: None,
+            gid: None,
+            primary_domain: request.primary_domain.clone(),
+            home_dir: None,
+            shell: Shell::NoLogin,
+            status: AccountStatus::Active,
+            suspended_reason: None,
+            created_at: now,
+            updated_at: now,
+            package: package.spec.name.clone(),
+            contact_email: request.contact_email.clone(),
+        },
+        limits: LimitsManifest {
+            schema_version: SCHEMA_VERSION,
+            package_version: package.version,
+            limits: package.spec.limits.clone(),
+            features: package.spec.features.clone(),
+        },
+        domains: DomainsManifest {
+            schema_version: SCHEMA_VERSION,
+            primary: Site {
+                domain: request.primary_domain.clone(),
+                document_root: DocumentRoot::primary(),
+                www: request.primary_domain.www().is_some(),
+            },
+            addon: Vec::new(),
+            sub: Vec::new(),
+            alias: Vec::new(),
+        },
+        services: ServicesManifest {
+            schema_version: SCHEMA_VERSION,
+            php: PhpService {
+                enabled: package.spec.features.php,
+                version: php,
+                pool: package.spec.php.clone(),
+                open_basedir: vec![".".into()],
+            },
+        },
+        ssh: SshManifest { schema_version: SCHEMA_VERSION, mode: SshMode::Disabled },
+    }
+}
+
+/// The maximum of a package for a kind of domain, with the name of its field.
+pub(crate) fn domain_limit(limits: &Limits, kind: DomainKind) -> (Limit, &'static str) {
+    match kind {
+        DomainKind::Primary => (None, "primary"),
+        DomainKind::Addon => (limits.addon_domains, "addon_domains"),
+        DomainKind::Sub => (limits.subdomains, "subdomains"),
+        DomainKind::Alias => (limits.alias_domains, "alias_domains"),
+    }
+}
+
+/// Refuses names that nobody can own: public suffixes such as `co.uk`, and the panel's own name.
+///
+/// # Errors
+/// 422 or 409 about `field`.
+pub(crate) fn check_name(field: &str, name: &Domain, panel: &str) -> Result<(), Problem> {
+    if psl::suffix_str(name.as_str()) == Some(name.as_str()) {
+        let message = format!("\"{name}\" is a suffix under which others register names; give a name below it");
+        return Err(Problem::invalid(field, message));
+    }
+    if let Ok(panel) = Domain::parse(panel)
+        && (*name == panel || name.is_under(&panel))
+    {
+        let message = format!("\"{name}\" belongs to the panel itself; choose another name");
+        return Err(Problem::field_conflict(field, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_01_names_nobody_can_own() {
+        let check = |name: &str| check_name("domain", &Domain::parse(name).unwrap(), "panel.host.test");
+        for bad in ["co.uk", "github.io", "panel.host.test", "x.panel.host.test"] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+        for good in ["example.co.uk", "demo.test", "host.test", "me.github.io"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Administrators and resellers, and passwords.
+
+use crate::caller::Caller;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::{identity, password};
+use jiff::Timestamp;
+use wcp360_store::StoreError;
+use wcp360_store::users::StoredUser;
+use wcp360_types::api::user::{CreateUser, SetPassword, User};
+use wcp360_types::{Problem, Role, UserId};
+
+impl Engine {
+    /// Makes an administrator or reseller.
+    ///
+    /// # Errors
+    /// A name that is taken or not one, a weak password, a role that the caller may not give.
+    pub async fn create_user(&self, caller: &Caller, request: CreateUser) -> Result<User, EngineError> {
+        identity::check_login_name("username", &request.username)?;
+        password::check("password", &request.password, &request.username)?;
+        match request.role {
+            Role::Reseller => {}
+            Role::Admin if caller.role == Role::Root => {}
+            Role::Admin => return Err(Problem::forbidden("Only root makes administrators.").into()),
+            Role::Root | Role::Client => {
+                let message = "use admin or reseller; a client comes with its account";
+                return Err(Problem::invalid("role", message).into());
+            }
+        }
+        if request.max_accounts.is_some() && request.role != Role::Reseller {
+            return Err(Problem::invalid("max_accounts", "only a reseller has this limit; leave it out").into());
+        }
+        let now = Timestamp::now();
+        let user = StoredUser {
+            id: UserId::new(),
+            username: request.username,
+            role: request.role,
+            account_id: None,
+            suspended: false,
+            password_hash: Some(password::hash(request.password).await),
+            max_accounts: request.max_accounts,
+        };
+        let mut tx = self.inner.db.begin().await?;
+        tx.insert_user(&user, now).await.map_err(|error| match error {
+            StoreError::Taken(_) => {
+                let message = format!("\"{}\" is taken; choose another name", user.username);
+                EngineError::from(Problem::field_conflict("username", message))
+            }
+            other => other.into(),
+        })?;
+        tx.commit().await?;
+        Ok(User {
+            id: user.id,
+            username: user.username,
+            role: user.role,
+            account: None,
+            max_accounts: user.max_accounts,
+            has_password: true,
+            created_at: now,
+        })
+    }
+
+    /// Removes an administrator or reseller who owns nothing.
+    ///
+    /// # Errors
+    /// There is no such person for the caller, it is a client, root or the caller, or it owns something.
+    pub async fn delete_user(&self, caller: &Caller, name: &str) -> Result<(), EngineError> {
+        let mut tx = self.inner.db.begin().await?;
+        let user = tx.user_by_name(name).await?.ok_or_else(|| Problem::not_found("user", name))?;
+        let refused = match user.role {
+            Role::Client => Some("A client goes with its account; delete that."),
+            Role::Root => Some("Root can't be deleted."),
+            Role::Admin if caller.role != Role::Root => Some("Only root deletes administrators."),
+            _ if user.id == caller.user_id => Some("You can't delete yourself."),
+            _ => None,
+        };
+        if let Some(detail) = refused {
+            return Err(Problem::conflict(detail).into());
+        }
+        let (accounts, packages) = tx.possessions(user.id).await?;
+        if accounts + packages > 0 {
+            let detail = format!("\"{name}\" owns {accounts} accounts and {packages} packages; delete those first.");
+            return Err(Problem::conflict(detail).into());
+        }
+        tx.delete_user(user.id).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Sets a password: one's own, or that of somebody under the caller.
+    ///
+    /// # Errors
+    /// There is no such person for the caller, the current password is wrong, the new one is weak.
+    pub async fn set_password(&self, caller: &Caller, name: &str, request: SetPassword) -> Result<(), EngineError> {
+        let user = self.inner.db.user_by_name(name).await?;
+        let user = match user {
+            Some(user) if user.id == caller.user_id => {
+                let current = request.current_password.unwrap_or_default();
+                if caller.via == "session" && !password::verify(current, user.password_hash.clone()).await {
+                    return Err(Problem::invalid("current_password", "it is not right; try again").into());
+                }
+                user
+            }
+            Some(user) if self.administers(caller, &user).await? => user,
+            _ => return Err(Problem::not_found("user", name).into()),
+        };
+        password::check("password", &request.password, &user.username)?;
+        let hash = password::hash(request.password).await;
+        let mut tx = self.inner.db.begin().await?;
+        tx.set_password(user.id, &hash).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether a caller may set somebody else's password: those below, within the tenant tree.
+    async fn administers(&self, caller: &Caller, user: &StoredUser) -> Result<bool, EngineError> {
+        Ok(match (caller.role, user.role) {
+            (Role::Root, _) => true,
+            (Role::Admin, Role::Reseller | Role::Client) => true,
+            (Role::Reseller, Role::Client) => {
+                let name = user.username.parse();
+                match name {
+                    Ok(name) => self.inner.db.account(caller.scope(), &name).await?.is_some(),
+                    Err(_) => false,
+                }
+            }
+            _ => false,
+        })
+    }
+}
