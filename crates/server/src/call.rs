@@ -1,0 +1,238 @@
+//! One call of one operation: what handlers get and give.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+use wcp360_api::Operation;
+use wcp360_engine::service::JobRequest;
+use wcp360_engine::{Caller, Engine, EngineError, Origin, Outcome};
+use wcp360_types::api::job::DryRun;
+use wcp360_types::api::page::PageQuery;
+use wcp360_types::{Problem, Revision};
+
+/// What all calls share.
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    pub(crate) metrics: PrometheusHandle,
+}
+
+/// A call whose caller was authenticated and holds the operation's permission.
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    pub(crate) operation: &'static Operation,
+    pub(crate) origin: Origin,
+    pub(crate) params: HashMap<String, String>,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) note: AuditNote,
+}
+
+/// What a handler adds to the call's audit entry.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AuditNote(Arc<Mutex<(Option<String>, Option<wcp360_types::JobId>)>>);
+
+impl AuditNote {
+    /// Names what the call is about, where the path does not.
+    pub(crate) fn target(&self, target: impl Display) {
+        self.0.lock().expect("no panic while noting").0 = Some(target.to_string());
+    }
+
+    pub(crate) fn job(&self, job: wcp360_types::JobId) {
+        self.0.lock().expect("no panic while noting").1 = Some(job);
+    }
+
+    pub(crate) fn read(&self) -> (Option<String>, Option<wcp360_types::JobId>) {
+        self.0.lock().expect("no panic while noting").clone()
+    }
+}
+
+/// What a handler answers.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    /// An answer with a JSON body.
+    pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self { status, headers, body: serde_json::to_vec(body).expect("plain data has a JSON form") }
+    }
+
+    /// 200 with a JSON body.
+    pub(crate) fn ok<T: Serialize>(body: &T) -> Self {
+        Self::json(StatusCode::OK, body)
+    }
+
+    /// 201 with a JSON body.
+    pub(crate) fn created<T: Serialize>(body: &T) -> Self {
+        Self::json(StatusCode::CREATED, body)
+    }
+
+    /// 204.
+    pub(crate) fn nothing() -> Self {
+        Self { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Vec::new() }
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    pub(crate) fn into_response(self) -> http::Response<Body> {
+        let mut response = http::Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+/// How every handler ends.
+pub(crate) type Answer = Result<Reply, EngineError>;
+
+impl Call {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.app.engine
+    }
+
+    /// The caller. Handlers of public operations have none and must not ask.
+    pub(crate) fn caller(&self) -> Result<&Caller, Problem> {
+        self.caller.as_ref().ok_or_else(|| Problem::unauthenticated("Please log in."))
+    }
+
+    /// A parameter of the path. A value that can't exist is answered as one that does not.
+    pub(crate) fn param<T: FromStr>(&self, name: &str) -> Result<T, Problem>
+    where
+        T::Err: Display,
+    {
+        let text = self.params.get(name).map(String::as_str).unwrap_or_default();
+        text.parse().map_err(|_| Problem::not_found(name, text.chars().take(80).collect::<String>()))
+    }
+
+    /// The body.
+    pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let content_type =
+            self.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if !content_type.starts_with("application/json") {
+            let detail = "Send the body as JSON, with the header Content-Type: application/json.";
+            return Err(Problem::new(415, "unsupported-media-type", "Not JSON", detail));
+        }
+        let mut json = serde_json::Deserializer::from_slice(&self.body);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            let inner = error.into_inner();
+            let reason = inner.to_string();
+            // Where it is in the text does not help who filled in a form.
+            let reason = reason.split(" at line ").next().unwrap_or(&reason);
+            match inner.classify() {
+                serde_json::error::Category::Data => Problem::invalid(&field_of(&path, reason), reason),
+                _ => Problem::bad_request(format!("The body is not valid JSON: {reason}.")),
+            }
+        })?;
+        json.end().map_err(|_| Problem::bad_request("There is something after the end of the JSON body."))?;
+        Ok(value)
+    }
+
+    /// The query.
+    pub(crate) fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let parser = serde_urlencoded::Deserializer::new(self.query_parser());
+        serde_path_to_error::deserialize(parser).map_err(|error| {
+            let field = error.path().to_string();
+            Problem::invalid(&field, error.into_inner().to_string())
+        })
+    }
+
+    fn query_parser(&self) -> form_urlencoded::Parse<'_> {
+        form_urlencoded::parse(self.query.as_bytes())
+    }
+
+    /// Entries per page and cursor.
+    pub(crate) fn page(&self) -> Result<(u32, Option<String>), Problem> {
+        let page: PageQuery = self.query()?;
+        let limit = page.limit.unwrap_or(100);
+        if !(1..=1000).contains(&limit) {
+            return Err(Problem::invalid("limit", "use 1 to 1000"));
+        }
+        Ok((limit, page.cursor))
+    }
+
+    /// How a change of an account is asked for: headers and `dry_run`.
+    pub(crate) fn job_request(&self) -> Result<JobRequest, Problem> {
+        let dry: DryRun = self.query()?;
+        let if_match = match self.header("if-match")? {
+            None => None,
+            Some("*") => None,
+            Some(text) => {
+                let bare = text.trim_matches('"');
+                Some(bare.parse::<Revision>().map_err(|e| Problem::invalid("If-Match", e.to_string()))?)
+            }
+        };
+        let idempotency = match self.header("idempotency-key")? {
+            None => None,
+            Some(key) if (1..=128).contains(&key.len()) => Some((key.to_owned(), self.digest())),
+            Some(_) => return Err(Problem::invalid("Idempotency-Key", "use 1 to 128 characters")),
+        };
+        Ok(JobRequest {
+            operation: self.operation.id,
+            origin: self.origin.clone(),
+            dry_run: dry.dry_run,
+            if_match,
+            idempotency,
+        })
+    }
+
+    fn header(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let value = self.headers.get(name).map(|v| v.to_str());
+        value.transpose().map_err(|_| Problem::invalid(name, "use printable ASCII characters"))
+    }
+
+    /// What the request asks for, so that a key can't be used for two different ones.
+    fn digest(&self) -> String {
+        let mut params: Vec<_> = self.params.iter().collect();
+        params.sort();
+        let digest = Sha256::new()
+            .chain_update(self.operation.id)
+            .chain_update(format!("{params:?}?{}", self.query))
+            .chain_update(&self.body)
+            .finalize();
+        digest.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// 202 with the job, or 200 with the plan.
+    pub(crate) fn outcome(&self, outcome: Outcome) -> Answer {
+        match outcome {
+            Outcome::Planned(plan) => Ok(Reply::ok(&plan)),
+            Outcome::Queued(job) => {
+                self.note.job(job.id);
+                let location = format!("/api/v1/jobs/{}", job.id);
+                Ok(Reply::json(StatusCode::ACCEPTED, &job).header(http::header::LOCATION, &location))
+            }
+        }
+    }
+}
+
+/// The field at fault: its path, or for a missing or unknown field of the body itself the name in serde's message.
+fn field_of(path: &str, reason: &str) -> String {
+    let named =
+        reason.split('`').nth(1).filter(|_| reason.starts_with("missing field") || reason.starts_with("unknown field"));
+    match (path, named) {
+        (".", Some(name)) => name.to_owned(),
+        (path, Some(name)) if reason.starts_with("missing field") => format!("{path}.{name}"),
+        (".", None) => "body".to_owned(),
+        (path, _) => path.to_owned(),
+    }
+}

@@ -1,0 +1,236 @@
+//! What happens around every handler: identify, authorise, record, call, answer.
+
+use crate::call::{Answer, App, AuditNote, Call};
+use crate::listen::Arrival;
+use crate::routes::MAX_BODY;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::Instrument;
+use wcp360_api::{Access, Effect, Method, Operation};
+use wcp360_engine::{Caller, EngineError, Origin};
+use wcp360_store::audit::NewAudit;
+use wcp360_types::{Problem, RequestId};
+
+/// A handler of one operation.
+pub(crate) type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+
+/// The cookie of a session. The prefix makes browsers insist on HTTPS, no Domain and path `/`.
+pub(crate) const SESSION_COOKIE: &str = "__Host-wcp360";
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Answers one request for one operation.
+pub(crate) async fn dispatch(
+    app: Arc<App>,
+    operation: &'static Operation,
+    handler: Handler,
+    request: Request<Body>,
+) -> Response<Body> {
+    let begun = Instant::now();
+    let request_id = RequestId::new().to_string();
+    let source = source_of(&request);
+    let span = tracing::info_span!("request", request_id, operation = operation.id, source);
+    let origin = Origin { source, request_id: request_id.clone() };
+    let mut response = async {
+        match answer(app, operation, handler, request, origin).await {
+            Ok(response) => response,
+            Err(problem) => {
+                let mut problem = problem;
+                problem.request_id = Some(request_id.clone());
+                tracing::info!(status = problem.status, code = problem.code(), detail = problem.detail, "refused");
+                self::problem(problem)
+            }
+        }
+    }
+    .instrument(span.clone())
+    .await;
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let headers = response.headers_mut();
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let status = response.status().as_u16();
+    let seconds = begun.elapsed().as_secs_f64();
+    metrics::counter!("wcp360_http_requests_total", "operation" => operation.id, "status" => status.to_string())
+        .increment(1);
+    metrics::histogram!("wcp360_http_request_seconds", "operation" => operation.id).record(seconds);
+    span.in_scope(|| tracing::info!(status, milliseconds = seconds * 1000.0, "answered"));
+    response
+}
+
+async fn answer(
+    app: Arc<App>,
+    operation: &'static Operation,
+    handler: Handler,
+    request: Request<Body>,
+    origin: Origin,
+) -> Result<Response<Body>, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let caller = authenticate(&app, &parts.headers).await;
+    let caller = match operation.access {
+        Access::Public => caller.ok().flatten(),
+        Access::Needs(permission) => {
+            let caller = caller?.ok_or_else(|| {
+                Problem::unauthenticated("Send an API token as \"Authorization: Bearer …\", or log in.")
+            })?;
+            if !caller.may(permission) {
+                let detail = format!("This needs the permission \"{}\", which you don't have.", permission.as_str());
+                if operation.effect != Effect::Read {
+                    let note = AuditNote::default();
+                    record(&app, operation, &origin, Some(&caller), &note, "refused", Some(&detail)).await?;
+                }
+                return Err(Problem::forbidden(detail));
+            }
+            Some(caller)
+        }
+    };
+    refuse_foreign_origin(operation, caller.as_ref(), &parts.headers)?;
+
+    let raw = RawPathParams::from_request_parts(&mut parts, &()).await;
+    let raw = raw.map_err(|_| Problem::bad_request("The path is not valid UTF-8."))?;
+    let params: HashMap<String, String> = raw.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let body = read_body(body).await?;
+
+    let note = AuditNote::default();
+    let call = Call {
+        app: app.clone(),
+        operation,
+        origin: origin.clone(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        params,
+        body,
+        caller: caller.clone(),
+        note: note.clone(),
+    };
+    if let Some(target) = operation.path_parameters().next().and_then(|name| call.params.get(name)) {
+        note.target(target.chars().take(128).collect::<String>());
+    }
+    let dry_run = call.query.split('&').any(|part| part == "dry_run=true");
+    let audited = operation.effect != Effect::Read && !dry_run;
+    if audited {
+        record(&app, operation, &origin, caller.as_ref(), &note, "started", None).await?;
+    }
+    let outcome = handler(call).await.map_err(EngineError::into_problem);
+    if audited {
+        let (result, detail) = match &outcome {
+            Ok(_) if operation.effect == Effect::Job => ("accepted", None),
+            Ok(_) => ("succeeded", None),
+            Err(problem) if problem.status < 500 => ("refused", Some(problem.detail.clone())),
+            Err(problem) => ("failed", Some(problem.detail.clone())),
+        };
+        // The change is made or refused already: an entry that can't be written must not turn the answer around.
+        if let Err(problem) = record(&app, operation, &origin, caller.as_ref(), &note, result, detail.as_deref()).await
+        {
+            tracing::error!(detail = problem.detail, "the outcome could not be recorded");
+        }
+    }
+    Ok(outcome?.into_response())
+}
+
+async fn record(
+    app: &App,
+    operation: &Operation,
+    origin: &Origin,
+    caller: Option<&Caller>,
+    note: &AuditNote,
+    outcome: &str,
+    detail: Option<&str>,
+) -> Result<(), Problem> {
+    let (target, job) = note.read();
+    let entry = NewAudit {
+        actor: caller.map_or("-", |c| c.username.as_str()),
+        source: &origin.source,
+        action: operation.id,
+        target: target.as_deref(),
+        owner: caller.filter(|c| !c.is_admin()).map(|c| c.user_id),
+        outcome,
+        detail,
+        request_id: &origin.request_id,
+        job,
+    };
+    app.engine.audit().record(&entry).await.map_err(EngineError::into_problem)
+}
+
+/// The caller by token or session; `None` if neither was sent.
+async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+    if let Some(value) = headers.get(http::header::AUTHORIZATION) {
+        let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        let token = token.ok_or_else(|| Problem::unauthenticated("Use \"Authorization: Bearer <token>\"."))?;
+        return app.engine.by_token(token.trim()).await.map(Some).map_err(EngineError::into_problem);
+    }
+    match session_of(headers) {
+        Some(session) => app.engine.by_session(session).await.map(Some).map_err(EngineError::into_problem),
+        None => Ok(None),
+    }
+}
+
+fn session_of(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(http::header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value)
+}
+
+/// A browser that is on another site must not make changes with the cookie it holds (CSRF).
+fn refuse_foreign_origin(operation: &Operation, caller: Option<&Caller>, headers: &HeaderMap) -> Result<(), Problem> {
+    let by_cookie = caller.is_some_and(|c| c.via == "session") || operation.id == "session.login";
+    if operation.method == Method::Get || !by_cookie {
+        return Ok(());
+    }
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let host = text("x-forwarded-host").or_else(|| text("host")).unwrap_or_default();
+    let foreign = match (text("origin"), text("sec-fetch-site")) {
+        (Some(origin), _) => origin.split_once("://").is_none_or(|(_, origin_host)| origin_host != host),
+        (None, Some(site)) => site != "same-origin" && site != "none",
+        (None, None) => false,
+    };
+    if foreign {
+        return Err(Problem::forbidden("The request came from another web site."));
+    }
+    Ok(())
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    let collected = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            let detail = format!("The body is larger than {} KiB; send less.", MAX_BODY / 1024);
+            Problem::new(413, "too-large", "Too large", detail)
+        } else {
+            Problem::bad_request("The body ended early.")
+        }
+    })?;
+    Ok(collected.to_bytes())
+}
+
+/// Who the client is: for nginx what it says, else this machine.
+fn source_of(request: &Request<Body>) -> String {
+    if request.extensions().get::<Arrival>() != Some(&Arrival::Gateway) {
+        return "local".into();
+    }
+    let address = request.headers().get("x-real-ip").and_then(|v| v.to_str().ok());
+    let address = address.and_then(|text| text.parse::<std::net::IpAddr>().ok());
+    address.map_or_else(|| "unknown".into(), |address| address.to_canonical().to_string())
+}
+
+/// A problem as an answer (RFC 9457).
+pub(crate) fn problem(problem: Problem) -> Response<Body> {
+    let body = serde_json::to_vec(&problem).expect("plain data has a JSON form");
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    if problem.status == 401 {
+        let challenge = HeaderValue::from_static("Bearer realm=\"WCP360\"");
+        response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}

@@ -1,0 +1,50 @@
+//! Accounts.
+
+use crate::call::{Answer, Call, Reply};
+use wcp360_types::api::account::{AccountFilter, CreateAccount, SuspendAccount};
+use wcp360_types::{Problem, Username};
+
+pub(crate) async fn list(call: Call) -> Answer {
+    let (limit, cursor) = call.page()?;
+    let filter: AccountFilter = call.query()?;
+    let page = call.engine().db().accounts(call.caller()?.scope(), &filter, limit, cursor.as_deref()).await?;
+    Ok(Reply::ok(&page))
+}
+
+pub(crate) async fn show(call: Call) -> Answer {
+    let name: Username = call.param("account")?;
+    let detail = call.engine().db().account_detail(call.caller()?.scope(), &name).await?;
+    let detail = detail.ok_or_else(|| Problem::not_found("account", &name))?;
+    let etag = detail.account.revision.as_ref().map(|revision| format!("\"{revision}\""));
+    let reply = Reply::ok(&detail);
+    Ok(match etag {
+        Some(etag) => reply.header(http::header::ETAG, &etag),
+        None => reply,
+    })
+}
+
+pub(crate) async fn create(call: Call) -> Answer {
+    let request: CreateAccount = call.body()?;
+    call.note.target(&request.username);
+    let outcome = call.engine().create_account(call.caller()?, request, call.job_request()?).await?;
+    call.outcome(outcome)
+}
+
+pub(crate) async fn suspend(call: Call) -> Answer {
+    // Nothing to say is a body of nothing.
+    let request: SuspendAccount = if call.body.is_empty() { SuspendAccount::default() } else { call.body()? };
+    let name: Username = call.param("account")?;
+    let how = call.job_request()?;
+    let outcome = call.engine().suspend_account(call.caller()?, &name, request.reason, how).await?;
+    call.outcome(outcome)
+}
+
+pub(crate) async fn unsuspend(call: Call) -> Answer {
+    let outcome = call.engine().unsuspend_account(call.caller()?, &call.param("account")?, call.job_request()?).await?;
+    call.outcome(outcome)
+}
+
+pub(crate) async fn delete(call: Call) -> Answer {
+    let outcome = call.engine().delete_account(call.caller()?, &call.param("account")?, call.job_request()?).await?;
+    call.outcome(outcome)
+}

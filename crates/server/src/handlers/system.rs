@@ -1,0 +1,43 @@
+//! Health and metrics.
+
+use crate::call::{Answer, Call, Reply};
+use http::StatusCode;
+use wcp360_types::api::system::{ComponentHealth, Health};
+
+pub(crate) async fn health(call: Call) -> Answer {
+    let mut components = Vec::new();
+    let mut part = |name: &str, result: Result<String, String>| {
+        let ok = result.is_ok();
+        components.push(ComponentHealth { name: name.into(), ok, detail: result.unwrap_or_else(|error| error) });
+    };
+    part("database", call.engine().db().ping().await.map(|()| "answers".into()).map_err(|e| e.to_string()));
+    match call.engine().agent().node().await {
+        Ok(node) => {
+            part("agent", Ok(format!("version {}, services by {}", node.version, node.service_backend)));
+            for service in node.services {
+                part(&service.unit, if service.active { Ok(service.state) } else { Err(service.state) });
+            }
+            if node.unfinished_operations > 0 {
+                let detail =
+                    format!("{} changes that a crash interrupted are being finished", node.unfinished_operations);
+                part("operations", Err(detail));
+            }
+        }
+        Err(error) => part("agent", Err(error.message)),
+    }
+    let health = Health {
+        ok: components.iter().all(|c| c.ok),
+        version: env!("CARGO_PKG_VERSION").into(),
+        system_initialized: call.engine().is_initialized().await?,
+        components,
+    };
+    let status = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(Reply::json(status, &health))
+}
+
+pub(crate) async fn metrics(call: Call) -> Answer {
+    crate::observe::refresh(call.engine()).await?;
+    let text = call.app.metrics.render();
+    let reply = Reply { status: StatusCode::OK, headers: Default::default(), body: text.into_bytes() };
+    Ok(reply.header(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+}

@@ -1,0 +1,100 @@
+//! `wcp360-core`: API, policy, jobs and audit. Runs as the user `wcp360` and owns no privilege.
+
+mod call;
+mod config;
+mod dispatch;
+mod handlers;
+mod listen;
+mod logging;
+mod observe;
+mod routes;
+
+use anyhow::Context;
+use clap::Parser;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+use wcp360_engine::{Engine, Settings};
+use wcp360_store::Db;
+
+/// The panel's unprivileged daemon.
+#[derive(Debug, Parser)]
+#[command(name = "wcp360-core", version)]
+struct Arguments {
+    /// Settings of the node.
+    #[arg(long, default_value = "/etc/wcp360/wcp360.yaml")]
+    config: PathBuf,
+    /// Folder of the database and of the setup token.
+    #[arg(long, default_value = "/var/lib/wcp360")]
+    state_dir: PathBuf,
+    /// Folder of the logs.
+    #[arg(long, default_value = "/var/log/wcp360")]
+    log_dir: PathBuf,
+    /// The agent's socket.
+    #[arg(long, default_value = wcp360_agent_proto::DEFAULT_SOCKET)]
+    agent_socket: PathBuf,
+    /// Folder for the socket that nginx connects to.
+    #[arg(long, default_value = "/run/wcp360/panel")]
+    socket_dir: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    anyhow::ensure!(
+        !rustix::process::geteuid().is_root(),
+        "wcp360-core does not run as root; start it as the user wcp360 (wcp360-core.service does)"
+    );
+    let config = config::load(&arguments.config)?;
+    logging::start(&arguments.log_dir.join("core.log"), &config.log_level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()
+        .context("the runtime can't start")?;
+    let outcome = runtime.block_on(run(arguments, config));
+    if let Err(error) = &outcome {
+        tracing::error!(error = format!("{error:#}"), "core stops");
+    }
+    outcome
+}
+
+async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> anyhow::Result<()> {
+    // Held until the process ends: two cores on one SQLite file would take each other's jobs.
+    let _only_one = listen::lock(&arguments.state_dir.join("core.lock"))?;
+    let database = arguments.state_dir.join("state.db");
+    let db = Db::open_sqlite(&database).await.with_context(|| format!("{} can't be opened", database.display()))?;
+    let settings = Settings {
+        hostname: config.hostname.clone(),
+        http_port: config.http_port,
+        agent_socket: arguments.agent_socket,
+        audit_file: arguments.log_dir.join("audit.json"),
+        setup_token_file: arguments.state_dir.join("setup.token"),
+        workers: 8,
+    };
+    let engine = Engine::new(db, settings).await?;
+    engine.prepare_setup().await?;
+
+    let metrics = observe::install()?;
+    let app = Arc::new(call::App { engine: engine.clone(), metrics });
+    let router = routes::router(app);
+
+    let (stop, stopping) = watch::channel(false);
+    let workers = tokio::spawn({
+        let stopping = stopping.clone();
+        async move { engine.run_workers(stopping).await }
+    });
+    let servers = listen::serve(router, config.api_listen, &arguments.socket_dir, stopping).await?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %config.api_listen, "core is ready");
+
+    listen::until_asked_to_stop().await?;
+    tracing::info!("core stops: finishing requests and job steps at hand");
+    stop.send_replace(true);
+    let finish = async {
+        servers.await;
+        workers.await
+    };
+    // What is still open after this goes on at the next start: steps are idempotent.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(20), finish).await;
+    Ok(())
+}

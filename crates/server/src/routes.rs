@@ -1,0 +1,125 @@
+//! Operations to handlers, and everything that is answered without one.
+
+use crate::call::{Answer, App, Call};
+use crate::dispatch::{self, Handler};
+use crate::handlers as h;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::routing::{MethodFilter, MethodRouter, get, on};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use wcp360_api::{Method, Operation, operations};
+use wcp360_types::Problem;
+
+/// The largest body that is read, in bytes.
+pub(crate) const MAX_BODY: usize = 1024 * 1024;
+
+struct Handlers(BTreeMap<&'static str, Handler>);
+
+impl Handlers {
+    fn bind<F, A>(&mut self, id: &'static str, handler: F)
+    where
+        F: Fn(Call) -> A + Send + Sync + 'static,
+        A: Future<Output = Answer> + Send + 'static,
+    {
+        assert!(wcp360_api::find(id).is_some(), "\"{id}\" is not in the table of operations");
+        self.0.insert(id, Arc::new(move |call| Box::pin(handler(call))));
+    }
+}
+
+fn handlers() -> Handlers {
+    let mut all = Handlers(BTreeMap::new());
+    all.bind("health.show", h::system::health);
+    all.bind("metrics.show", h::system::metrics);
+    all.bind("setup.status", h::setup::status);
+    all.bind("setup.run", h::setup::run);
+    all.bind("session.login", h::session::login);
+    all.bind("session.show", h::session::show);
+    all.bind("session.logout", h::session::logout);
+    all.bind("tokens.list", h::tokens::list);
+    all.bind("tokens.create", h::tokens::create);
+    all.bind("tokens.revoke", h::tokens::revoke);
+    all.bind("users.list", h::users::list);
+    all.bind("users.create", h::users::create);
+    all.bind("users.delete", h::users::delete);
+    all.bind("users.set-password", h::users::set_password);
+    all.bind("packages.list", h::packages::list);
+    all.bind("packages.show", h::packages::show);
+    all.bind("packages.create", h::packages::create);
+    all.bind("packages.update", h::packages::update);
+    all.bind("packages.delete", h::packages::delete);
+    all.bind("accounts.list", h::accounts::list);
+    all.bind("accounts.show", h::accounts::show);
+    all.bind("accounts.create", h::accounts::create);
+    all.bind("accounts.suspend", h::accounts::suspend);
+    all.bind("accounts.unsuspend", h::accounts::unsuspend);
+    all.bind("accounts.delete", h::accounts::delete);
+    all.bind("domains.list", h::domains::list);
+    all.bind("domains.add", h::domains::add);
+    all.bind("domains.remove", h::domains::remove);
+    all.bind("jobs.list", h::jobs::list);
+    all.bind("jobs.show", h::jobs::show);
+    all.bind("jobs.log", h::jobs::log);
+    all.bind("audit.list", h::audit::list);
+    all
+}
+
+/// All routes.
+///
+/// # Panics
+/// If an operation has no handler: such a program must not start.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let handlers = handlers();
+    let mut by_path: BTreeMap<&'static str, MethodRouter> = BTreeMap::new();
+    for operation in operations() {
+        let handler = handlers.0.get(operation.id);
+        let handler = handler.unwrap_or_else(|| panic!("operation \"{}\" has no handler", operation.id)).clone();
+        let route = route(app.clone(), operation, handler);
+        let before = by_path.remove(operation.path).unwrap_or_default();
+        by_path.insert(operation.path, before.merge(route));
+    }
+    let document = wcp360_api::openapi::document().to_string();
+    let mut api = Router::new().route(
+        "/openapi.json",
+        get(move || async move { ([(http::header::CONTENT_TYPE, "application/json")], document) }),
+    );
+    for (path, methods) in by_path {
+        api = api.route(path, methods);
+    }
+    Router::new()
+        .nest("/api/v1", api)
+        .method_not_allowed_fallback(async || {
+            dispatch::problem(Problem::new(
+                405,
+                "method-not-allowed",
+                "Not allowed here",
+                "This path has no such method.",
+            ))
+        })
+        .fallback(async |request: Request<Body>| {
+            dispatch::problem(Problem::not_found("path", request.uri().path().chars().take(200).collect::<String>()))
+        })
+}
+
+fn route(app: Arc<App>, operation: &'static Operation, handler: Handler) -> MethodRouter {
+    let filter = match operation.method {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
+        Method::Delete => MethodFilter::DELETE,
+    };
+    on(filter, move |request: Request<Body>| dispatch::dispatch(app.clone(), operation, handler.clone(), request))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn api_01_every_operation_has_a_handler() {
+        let handlers = super::handlers();
+        for operation in super::operations() {
+            assert!(handlers.0.contains_key(operation.id), "{}", operation.id);
+        }
+    }
+}
