@@ -1,3 +1,7 @@
 //! `wcp360`: see the library beside it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(wcp360_cli::run(std::env::args_os()))
+}

@@ -1,0 +1,221 @@
+//! From arguments to an exit code.
+
+use crate::client::{Answer, Client};
+use crate::document::{Document, Effect, Operation};
+use crate::failure::{Failure, code};
+use crate::input::{self, Request, given};
+use crate::job::{self, Follow};
+use crate::output::{self, List, Style};
+use crate::save::Place;
+use crate::setup;
+use crate::tree::{self, Composite, Globals, Wanted, ids};
+use clap::ArgMatches;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use wcp360_types::plan::Plan;
+
+/// Runs the command line `args`, prints what there is to say, and returns the exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let document = match Document::embedded() {
+        Ok(document) => document,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return code::FAILED;
+        }
+    };
+    let matches = match tree::build(&document).try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { code::USAGE } else { 0 };
+        }
+    };
+    let (globals, done, operation) = match tree::wanted(&document, &matches) {
+        Some(Wanted::Operation(operation, matches)) => {
+            let globals = Globals::of(matches);
+            let done = Run::new(&document, &globals).operation(operation, matches, &[]);
+            (globals, done, Some(operation))
+        }
+        Some(Wanted::Composite(composite, matches)) => {
+            let globals = Globals::of(matches);
+            let done = Run::new(&document, &globals).composite(composite, matches);
+            let operation = if composite == Composite::AdminCreate { document.find("users.create") } else { None };
+            (globals, done, operation)
+        }
+        None => return code::USAGE,
+    };
+    match done {
+        Ok(()) => 0,
+        Err(failure) if failure.is_closed_pipe() => 0,
+        Err(failure) => {
+            let style = Style::of(&std::io::stderr());
+            eprint!("{}", output::problem(&failure, operation, globals.verbose, globals.json, style));
+            failure.code()
+        }
+    }
+}
+
+/// One run of one command.
+struct Run<'a> {
+    document: &'a Document,
+    globals: &'a Globals,
+    out: BufWriter<std::io::Stdout>,
+    style: Style,
+}
+
+impl<'a> Run<'a> {
+    fn new(document: &'a Document, globals: &'a Globals) -> Self {
+        let stdout = std::io::stdout();
+        let style = Style::of(&stdout);
+        Self { document, globals, out: BufWriter::new(stdout), style }
+    }
+
+    fn composite(&mut self, composite: Composite, matches: &ArgMatches) -> Result<(), Failure> {
+        match composite {
+            Composite::AdminCreate => match self.document.find("users.create") {
+                Some(create) => self.operation(create, matches, &[("role", "admin")]),
+                None => Ok(()),
+            },
+            Composite::JobsWatch => {
+                let id = given::<String>(matches, &ids::path("job")).cloned().unwrap_or_default();
+                let client = Client::new(self.globals, &self.document.base, true)?;
+                self.follow(&client, &id, true)
+            }
+            Composite::Completion => {
+                if let Some(shell) = given::<clap_complete::Shell>(matches, "shell") {
+                    let mut command = tree::build(self.document);
+                    clap_complete::generate(*shell, &mut command, "wcp360", &mut self.out);
+                    self.out.flush()?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Does one operation; `fixed` are fields of the body that the command itself stands for.
+    fn operation(
+        &mut self,
+        operation: &Operation,
+        matches: &ArgMatches,
+        fixed: &[(&str, &str)],
+    ) -> Result<(), Failure> {
+        let mut request = input::request(operation, matches)?;
+        for (name, value) in fixed {
+            if let Some(body) = &mut request.body {
+                body[*name] = (*value).into();
+            }
+        }
+        if operation.id == "setup.run" {
+            setup::prove(self.globals, &mut request)?;
+        }
+        let client = Client::new(self.globals, &self.document.base, operation.needs_login)?;
+        if given(matches, ids::KEEP) == Some(&true) {
+            self.keep(operation, &client, &mut request)?;
+        }
+        let place = given::<PathBuf>(matches, ids::SAVE_TOKEN).map(|path| Place::prepare(path)).transpose()?;
+        if operation.is_list() {
+            return self.list(operation, &client, request, given(matches, ids::ALL) != Some(&false));
+        }
+        let mut answer = client.send(&request)?;
+        if let (Some(place), Some(field)) = (place, operation.token_field())
+            && let Some(object) = answer.body.as_object_mut()
+            && let Some(Value::String(token)) = object.remove(field)
+        {
+            place.save(&token)?;
+        }
+        self.answer(operation, &client, &answer)
+    }
+
+    /// Fills the request with what is there now.
+    fn keep(&mut self, operation: &Operation, client: &Client, request: &mut Request) -> Result<(), Failure> {
+        if let (Some(shows), Some(fields), Some(body)) =
+            (operation.keeps_from(self.document), &operation.body, &mut request.body)
+        {
+            let now = Request {
+                method: shows.method.clone(),
+                path: request.path.clone(),
+                needs_login: shows.needs_login,
+                ..Request::default()
+            };
+            input::keep(fields, body, &client.send(&now)?.body);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, operation: &Operation, client: &Client, answer: &Answer) -> Result<(), Failure> {
+        if operation.effect == Effect::Job && answer.status == 202 && !self.globals.no_wait {
+            let id = job::parse(&answer.body)?.id.to_string();
+            return self.follow(client, &id, false);
+        }
+        let plan = match operation.effect {
+            Effect::Job => serde_json::from_value::<Plan>(answer.body.clone()).ok(),
+            _ => None,
+        };
+        match plan {
+            _ if answer.body.is_null() => self.note("Done.")?,
+            _ if self.globals.json && !answer.body.is_string() => output::json(&mut self.out, &answer.body)?,
+            Some(plan) => output::plan(&mut self.out, &plan, self.style)?,
+            None => output::detail(&mut self.out, &answer.body, &operation.columns, self.style)?,
+        }
+        self.out.flush()?;
+        match answer.status >= 400 || answer.body["ok"] == false {
+            true => Err(Failure::Shown),
+            false => Ok(()),
+        }
+    }
+
+    /// Follows a job to its end and says how that was.
+    fn follow(&mut self, client: &Client, id: &str, log: bool) -> Result<(), Failure> {
+        let how = Follow { quiet: self.globals.quiet, log, timeout: self.globals.timeout };
+        let (job, value) = job::follow(self.document, client, id, how)?;
+        if self.globals.json {
+            output::json(&mut self.out, &value)?;
+            self.out.flush()?;
+        }
+        job::outcome(&job)?;
+        if !self.globals.json {
+            let took = job
+                .finished_at
+                .map_or(String::new(), |end| format!(" in {} ms", end.duration_since(job.created_at).as_millis()));
+            self.note(&format!("{} {}: {}{took}.", job.operation, job.account, self.style.green("succeeded")))?;
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, operation: &Operation, client: &Client, mut request: Request, all: bool) -> Result<(), Failure> {
+        let mut list = List::new(self.globals.json, &operation.columns, self.style);
+        let next = loop {
+            let page = client.send(&request)?.body;
+            let none = Vec::new();
+            list.rows(&mut self.out, page["items"].as_array().unwrap_or(&none))?;
+            let Some(next) = page["next_cursor"].as_str().map(str::to_owned) else { break None };
+            if !all || !operation.is_paged() {
+                break Some(next);
+            }
+            request.query.retain(|(name, _)| name != "cursor");
+            request.query.push(("cursor".into(), next));
+        };
+        let count = list.count();
+        list.end(&mut self.out, next.as_deref())?;
+        self.out.flush()?;
+        if !self.globals.json && !self.globals.quiet {
+            match next {
+                Some(cursor) => eprintln!("There is more: --cursor {}", output::clean(&cursor)),
+                None if count == 0 => eprintln!("There is nothing to list."),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints a sentence for people.
+    fn note(&mut self, text: &str) -> Result<(), Failure> {
+        if !self.globals.quiet && !self.globals.json {
+            writeln!(self.out, "{text}")?;
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+}

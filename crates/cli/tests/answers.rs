@@ -1,0 +1,218 @@
+//! What is made of answers.
+
+#![allow(clippy::unwrap_used)]
+
+mod panel;
+
+use panel::{Ended, Panel, command};
+use serde_json::{Value, json};
+
+const ID: &str = "01931f3e-0000-7000-8000-000000000001";
+
+fn job(state: &str, steps: Value) -> Value {
+    json!({ "id": ID, "operation": "accounts.create", "account": "alice", "state": state, "actor": "root1",
+            "request_id": "r", "steps": steps, "created_at": "2026-11-21T09:00:00Z",
+            "updated_at": "2026-11-21T09:00:00Z", "finished_at": "2026-11-21T09:00:00.120Z" })
+}
+
+fn step(name: &str, index: u32, state: &str, error: Option<&str>) -> Value {
+    json!({ "index": index, "name": name, "state": state, "attempts": 1, "error": error })
+}
+
+fn problem(status: u16, detail: &str, errors: Value) -> Value {
+    json!({ "type": "urn:wcp360:problem:x", "title": "A title", "status": status, "detail": detail, "errors": errors,
+            "request_id": "req-1" })
+}
+
+const CREATE: [&str; 7] = ["accounts", "create", "alice", "--primary-domain", "alice.test", "--package", "s"];
+
+/// A panel whose job ends in a state after some looks at it.
+fn working(end: &'static str, error: Option<&'static str>) -> Panel {
+    Panel::new(move |seen, before| match (seen.method.as_str(), before) {
+        ("POST", _) => {
+            (202, job("queued", json!([step("apply", 0, "queued", None), step("verify", 1, "queued", None)])))
+        }
+        (_, 1) => (200, job("running", json!([step("apply", 0, "running", None), step("verify", 1, "queued", None)]))),
+        // A restart in between goes by unnoticed.
+        (_, 2) => (0, Value::Null),
+        (_, 3) => (503, problem(503, "starting", json!([]))),
+        _ => (200, job(end, json!([step("apply", 0, end, error), step("verify", 1, "queued", None)]))),
+    })
+}
+
+#[test]
+fn a_job_is_followed_to_its_end() {
+    let panel = working("succeeded", None);
+    let ended = panel.run(&CREATE);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(ended.out, "accounts.create alice: succeeded in 120 ms.\n");
+    assert!(ended.err.contains("1/2 apply"), "{ended:?}");
+    let seen = panel.seen();
+    assert_eq!(seen[0].json(), json!({ "username": "alice", "primary_domain": "alice.test", "package": "s" }));
+    assert_eq!(seen[0].header("idempotency-key").unwrap().len(), 32);
+    assert!(seen[1..].iter().all(|s| s.path == format!("/api/v1/jobs/{ID}")));
+
+    let panel = working("succeeded", None);
+    let ended = panel.run(&[&CREATE[..], &["--json", "--quiet"]].concat());
+    assert_eq!((ended.json()["state"].as_str(), ended.err.as_str()), (Some("succeeded"), ""));
+}
+
+#[test]
+fn a_job_that_ends_badly_says_so() {
+    for (end, word) in [("failed", "failed"), ("rolled_back", "taken back"), ("cancelled", "cancelled")] {
+        let ended = working(end, Some("the disk is full")).run(&CREATE);
+        assert_eq!(ended.code, 6, "{ended:?}");
+        assert!(ended.err.contains(word) && ended.err.contains("the disk is full"), "{ended:?}");
+        assert!(ended.err.contains(&format!("wcp360 jobs log {ID}")), "{ended:?}");
+    }
+}
+
+#[test]
+fn one_need_not_wait() {
+    let panel = working("succeeded", None);
+    let ended = panel.run(&[&CREATE[..], &["--no-wait"]].concat());
+    assert_eq!((ended.code, panel.seen().len()), (0, 1), "{ended:?}");
+    assert!(ended.out.contains(ID), "{ended:?}");
+    let panel = Panel::new(|_, _| (202, job("running", json!([]))));
+    let ended = panel.run(&[&CREATE[..], &["--timeout", "1"]].concat());
+    assert!(ended.code == 1 && ended.err.contains("jobs watch"), "{ended:?}");
+}
+
+#[test]
+fn watching_shows_the_log() {
+    let panel = Panel::new(|seen, before| match seen.path.split_once("/log") {
+        Some((_, "?after=0")) => {
+            (200, json!({ "items": [{ "seq": 1, "at": "2026-11-21T09:00:00Z", "message": "one" }] }))
+        }
+        Some(_) => {
+            (200, json!({ "items": [{ "seq": 2, "at": "2026-11-21T09:00:00Z", "step": "apply", "message": "two" }] }))
+        }
+        None => (200, job(if before > 1 { "succeeded" } else { "running" }, json!([]))),
+    });
+    let ended = panel.run(&["jobs", "watch", ID]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, "  one\n  apply: two\n"), "{ended:?}");
+}
+
+#[test]
+fn a_lost_connection_is_tried_again_only_where_that_is_safe() {
+    let flaky =
+        || Panel::new(|_, before| if before == 0 { (0, Value::Null) } else { (201, json!({ "username": "x" })) });
+    let panel = flaky();
+    let ended = panel.run_with(&["admin", "create", "ann", "--password-stdin"], "long enough\n");
+    assert_eq!((ended.code, panel.seen().len()), (7, 1), "{ended:?}");
+
+    let panel = Panel::new(|_, before| match before {
+        0 => (0, Value::Null),
+        _ => (409, problem(409, "taken", json!([]))),
+    });
+    let ended = panel.run(&CREATE);
+    let seen = panel.seen();
+    assert_eq!((ended.code, seen.len()), (5, 2), "{ended:?}");
+    assert_eq!(seen[0].header("idempotency-key"), seen[1].header("idempotency-key"));
+}
+
+#[test]
+fn nobody_there() {
+    let out = command().args(["--server", "http://127.0.0.1:1", "whoami"]).output().unwrap();
+    let ended = Ended::from(out);
+    assert!(ended.code == 7 && ended.err.contains("can't reach the panel at http://127.0.0.1:1"), "{ended:?}");
+}
+
+#[test]
+fn problems_name_the_flag() {
+    let errors = json!([{ "field": "primary_domain", "message": "is no domain; use e.g. a.test" },
+                        { "field": "limits.disk_mb", "message": "is too big" }]);
+    let panel = Panel::new(move |_, _| (422, problem(422, "Two fields are wrong.", errors.clone())));
+    let ended = panel.run(&CREATE);
+    let expected = "error: Two fields are wrong.\n  --primary-domain: is no domain; use e.g. a.test\n  --limits.disk-mb: is too big\n";
+    assert_eq!((ended.code, ended.err.as_str()), (1, expected));
+    let ended = panel.run(&[&CREATE[..], &["--verbose"]].concat());
+    assert!(ended.err.contains("request id: req-1"), "{ended:?}");
+    let ended = panel.run(&[&CREATE[..], &["--json"]].concat());
+    let read: Value = serde_json::from_str(&ended.err).unwrap();
+    assert_eq!((read["status"].as_u64(), ended.out.as_str()), (Some(422), ""));
+}
+
+#[test]
+fn exit_codes() {
+    for (status, code) in
+        [(400, 1), (401, 3), (403, 3), (404, 4), (409, 5), (412, 5), (422, 1), (429, 1), (500, 1), (503, 1)]
+    {
+        let panel = Panel::new(move |_, _| (status, problem(status, "no", json!([]))));
+        assert_eq!(panel.run(&["accounts", "show", "alice"]).code, code, "{status}");
+    }
+    let odd = Panel::new(|_, _| (502, json!("<html>a proxy</html>")));
+    let ended = odd.run(&["whoami"]);
+    assert!(ended.code == 1 && ended.err.contains("can't be understood"), "{ended:?}");
+    let moved = Panel::new(|_, _| (302, Value::Null));
+    assert_eq!(moved.run(&["whoami"]).code, 1);
+}
+
+#[test]
+fn health_is_only_good_when_all_is_well() {
+    let health = |ok: bool| {
+        json!({ "ok": ok, "version": "0.1.0", "system_initialized": true,
+        "components": [{ "name": "agent", "ok": ok, "detail": "does not answer; see wcp360-agent.service" }] })
+    };
+    let well = Panel::new(move |_, _| (200, health(true))).run(&["health"]);
+    assert_eq!(well.code, 0, "{well:?}");
+    let panel = Panel::new(move |_, _| (503, health(false)));
+    let ill = panel.run(&["health"]);
+    assert!(ill.code == 1 && ill.out.contains("agent  no  does not answer"), "{ill:?}");
+    assert_eq!(panel.run(&["health", "--json"]).json()["ok"], false);
+    assert_eq!(panel.seen()[0].header("authorization"), None);
+}
+
+#[test]
+fn lists_are_fetched_page_by_page() {
+    let panel = Panel::new(|seen, _| match seen.path.split_once("cursor=") {
+        None => (200, json!({ "items": [{ "username": "alice", "domains": 1 }], "next_cursor": "a b" })),
+        Some((_, "a%20b")) => (200, json!({ "items": [{ "username": "bob", "domains": 12 }], "next_cursor": "c" })),
+        Some(_) => (200, json!({ "items": [{ "username": "carol", "domains": 3 }] })),
+    });
+    let ended = panel.run(&["accounts", "list"]);
+    assert_eq!(
+        ended.out.lines().filter_map(|l| l.split_whitespace().next()).collect::<Vec<_>>(),
+        ["USERNAME", "alice", "bob", "carol"]
+    );
+    assert_eq!(panel.run(&["accounts", "list", "--json"]).json()["items"].as_array().unwrap().len(), 3);
+    let one = panel.run(&["accounts", "list", "--all=false"]);
+    assert!(one.out.lines().count() == 2 && one.err.contains("--cursor a b"), "{one:?}");
+    assert_eq!(panel.run(&["accounts", "list", "--all=false", "--json"]).json()["next_cursor"], "a b");
+    assert_eq!(panel.run(&["accounts", "list", "--cursor", "c"]).out.lines().count(), 2);
+    let none = Panel::new(|_, _| (200, json!({ "items": [] }))).run(&["accounts", "list"]);
+    assert_eq!((none.code, none.out.as_str(), none.err.as_str()), (0, "", "There is nothing to list.\n"));
+}
+
+#[test]
+fn a_plan_is_shown_and_nothing_is_waited_for() {
+    let plan = json!({ "account": "alice", "resources": [
+            { "key": "user:alice", "action": "create", "summary": "uid 20001" },
+            { "key": "file:/etc/x.conf", "action": "update", "summary": "", "diff": "--- a\n+++ b\n@@ -1 +1 @@\n-old\n+new\n" },
+            { "key": "file:/etc/y", "action": "delete", "summary": "" }],
+        "services": ["start wcp360-php8.2@alice.socket"], "data_loss": ["the files of alice"] });
+    let panel = Panel::new(move |_, _| (200, plan.clone()));
+    let ended = panel.run(&[&CREATE[..], &["--dry-run"]].concat());
+    let expected = "What would be done for alice:\n  + user:alice  uid 20001\n  ~ file:/etc/x.conf\n  - file:/etc/y\n  \
+                    * start wcp360-php8.2@alice.socket\n  ! can't be taken back: the files of alice\n\n--- a\n+++ b\n@@ -1 +1 @@\n\
+                    -old\n+new\n\n1 to create, 1 to change, 1 to remove. Nothing was changed.\n";
+    assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{ended:?}");
+    assert_eq!(panel.seen().len(), 1);
+}
+
+#[test]
+fn text_is_passed_on_and_nothing_is_said_as_done() {
+    let metrics = Panel::new(|_, _| (200, json!("# HELP a b\na 1\n")));
+    assert_eq!(metrics.run(&["metrics"]).out, "# HELP a b\na 1\n");
+    let gone = Panel::new(|_, _| (204, Value::Null));
+    assert_eq!(gone.run(&["packages", "delete", "s"]).out, "Done.\n");
+    assert_eq!(gone.run(&["packages", "delete", "s", "--quiet"]).out, "");
+}
+
+#[test]
+fn completion_knows_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ended = Ended::from(command().args(["completion", shell]).output().unwrap());
+        assert!(ended.code == 0 && ended.out.contains("unsuspend") && ended.out.contains("primary-domain"), "{shell}");
+    }
+}

@@ -1,0 +1,174 @@
+//! What is sent.
+
+#![allow(clippy::unwrap_used)]
+
+mod panel;
+
+use panel::Panel;
+use serde_json::{Value, json};
+
+fn accepting() -> Panel {
+    Panel::new(|seen, _| match seen.method.as_str() {
+        "DELETE" => (204, Value::Null),
+        _ => (200, json!({ "items": [] })),
+    })
+}
+
+#[test]
+fn flags_become_the_body() {
+    let panel = accepting();
+    let args = [
+        "packages",
+        "create",
+        "starter",
+        "--limits.disk-mb",
+        "500",
+        "--features.ssh",
+        "--features.php=false",
+        "--visibility",
+        "private",
+        "--limits.inodes",
+        "none",
+    ];
+    let ended = panel.run(&args);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let seen = &panel.seen()[0];
+    assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/api/v1/packages"));
+    assert_eq!(seen.header("authorization"), Some("Bearer the-token"));
+    let expected = json!({ "name": "starter", "visibility": "private", "features": { "ssh": true, "php": false },
+                           "limits": { "disk_mb": 500, "inodes": null } });
+    assert_eq!(seen.json(), expected);
+}
+
+#[test]
+fn a_json_body_is_changed_by_flags() {
+    let panel = accepting();
+    let body = r#"{ "name": "big", "limits": { "disk_mb": 1 } }"#;
+    let ended = panel.run_with(&["packages", "create", "bigger", "--from-json", "-", "--tier", "3"], body);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(panel.seen()[0].json(), json!({ "name": "bigger", "tier": 3, "limits": { "disk_mb": 1 } }));
+    let ended = panel.run_with(&["packages", "create", "--from-json", "-"], body);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(panel.seen()[1].json()["name"], "big");
+    for (wrong, word) in [("[]", "object"), ("{", "JSON")] {
+        let ended = panel.run_with(&["packages", "create", "--from-json", "-"], wrong);
+        assert!(ended.code == 1 && ended.err.contains(word), "{ended:?}");
+    }
+}
+
+#[test]
+fn what_is_replaced_can_keep_what_is_there() {
+    let panel = Panel::new(|seen, _| match seen.method.as_str() {
+        "GET" => (200, json!({ "name": "s", "version": 4, "tier": 7, "limits": { "disk_mb": 1, "inodes": 9 } })),
+        _ => (200, json!({ "name": "s" })),
+    });
+    assert_eq!(panel.run(&["packages", "update", "s", "--keep", "--limits.disk-mb", "2"]).code, 0);
+    let expected = json!({ "name": "s", "tier": 7, "limits": { "disk_mb": 2, "inodes": 9 } });
+    assert_eq!(panel.seen()[1].json(), expected);
+    assert_eq!(panel.run(&["packages", "update", "s", "--tier", "1"]).code, 0);
+    assert_eq!(panel.seen()[2].json(), json!({ "name": "s", "tier": 1 }));
+}
+
+#[test]
+fn names_and_filters_are_encoded() {
+    let panel = accepting();
+    assert_eq!(panel.run(&["accounts", "list", "--search", "a&b=c d", "--state", "active", "--limit", "5"]).code, 0);
+    assert_eq!(panel.run(&["tokens", "revoke", "a/../b"]).code, 0);
+    let paths: Vec<String> = panel.seen().into_iter().map(|s| s.path).collect();
+    assert_eq!(paths, ["/api/v1/accounts?search=a%26b%3Dc%20d&state=active&limit=5", "/api/v1/tokens/a%2F..%2Fb"]);
+    assert_eq!(panel.run(&["tokens", "revoke", ".."]).code, 2);
+}
+
+#[test]
+fn secrets_come_from_files_or_standard_input() {
+    let panel = accepting();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "once\n").unwrap();
+    let file = file.to_str().unwrap();
+    let args = ["setup", "--username", "root1", "--setup-token-file", file, "--password-stdin"];
+    let ended = panel.run_with(&args, "correct horse\nsecond line\n");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let seen = &panel.seen()[0];
+    let expected = json!({ "username": "root1", "setup_token": "once", "password": "correct horse" });
+    assert_eq!(seen.json(), expected);
+    assert_eq!(seen.header("authorization"), None, "nobody is logged in yet");
+
+    let twice = ["setup", "--username", "root1", "--setup-token-stdin", "--password-stdin"];
+    assert_eq!(panel.run_with(&twice, "x\n").code, 2);
+    let none = panel.run(&["setup", "--username", "root1", "--setup-token-file", file]);
+    assert!(none.code == 2 && none.err.contains("--password-file"), "{none:?}");
+    let empty = panel.run_with(&args, "\n");
+    assert_eq!(empty.code, 2, "{empty:?}");
+    assert_eq!(panel.seen().len(), 1);
+}
+
+#[test]
+fn plt_04_admin_create_is_users_create() {
+    let panel = Panel::new(|_, _| (201, json!({ "username": "ann" })));
+    let ended = panel.run_with(&["admin", "create", "ann", "--password-stdin"], "long enough\n");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let seen = &panel.seen()[0];
+    assert_eq!(seen.path, "/api/v1/users");
+    assert_eq!(seen.json(), json!({ "username": "ann", "role": "admin", "password": "long enough" }));
+}
+
+#[test]
+fn a_token_that_is_shown_once_is_saved_or_nothing_happens() {
+    use std::os::unix::fs::PermissionsExt;
+    let panel = Panel::new(|_, _| (201, json!({ "username": "ann", "token": "shown-once" })));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("api.key");
+    let place = path.to_str().unwrap();
+    let args = |place| {
+        [
+            "setup",
+            "--username",
+            "ann",
+            "--password-file",
+            "/etc/hostname",
+            "--setup-token-file",
+            "/etc/hostname",
+            "--save-token",
+            place,
+        ]
+    };
+    let ended = panel.run(&args("/nonexistent/directory/file"));
+    assert_eq!((ended.code, panel.seen().len()), (1, 0), "{ended:?}");
+    let ended = panel.run(&args(place));
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!ended.out.contains("shown-once") && !ended.err.contains("shown-once"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "shown-once\n");
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let shown = panel.run(&args(place)[..7]);
+    assert!(shown.out.contains("shown-once"), "{shown:?}");
+}
+
+#[test]
+fn revisions_are_sent_as_etags() {
+    let panel = Panel::new(|_, _| (200, json!({ "account": "alice", "resources": [], "services": [] })));
+    assert_eq!(panel.run(&["accounts", "delete", "alice", "--dry-run", "--if-match", "sha256:ab"]).code, 0);
+    let seen = &panel.seen()[0];
+    assert_eq!(seen.header("if-match"), Some("\"sha256:ab\""));
+    assert_eq!(seen.path, "/api/v1/accounts/alice?dry_run=true");
+}
+
+#[test]
+fn values_are_checked_before_anything_is_sent() {
+    let panel = accepting();
+    for wrong in [
+        vec!["packages", "create", "x", "--tier", "70000"],
+        vec!["packages", "create", "x", "--tier", "none"],
+        vec!["packages", "create", "x", "--limits.disk-mb", "many"],
+        vec!["packages", "create", "x", "--visibility", "secret"],
+        vec!["packages", "create"],
+        vec!["accounts", "list", "--limit", "0"],
+        vec!["accounts", "explode"],
+        vec!["--server", "http://panel.example.com", "accounts", "list"],
+        vec!["--server", "ftp://x", "accounts", "list"],
+    ] {
+        let ended = panel.run(&wrong);
+        assert!(ended.code == 2 && !ended.err.is_empty(), "{wrong:?}: {ended:?}");
+    }
+    assert!(panel.seen().is_empty());
+}
