@@ -80,7 +80,7 @@ impl<'a> Run<'a> {
             },
             Composite::JobsWatch => {
                 let id = given::<String>(matches, &ids::path("job")).cloned().unwrap_or_default();
-                let client = Client::new(self.globals, &self.document.base, true)?;
+                let client = Client::new(self.globals, &self.document.base, Client::token(self.globals)?)?;
                 self.follow(&client, &id, true)
             }
             Composite::Completion => {
@@ -107,10 +107,13 @@ impl<'a> Run<'a> {
                 body[*name] = (*value).into();
             }
         }
-        if operation.id == "setup.run" {
-            setup::prove(self.globals, &mut request)?;
+        let token = if operation.needs_login { Client::token(self.globals)? } else { None };
+        let client = Client::new(self.globals, &self.document.base, token)?;
+        if setup::is_setup(operation) {
+            let save = given::<PathBuf>(matches, ids::SAVE_TOKEN).map(PathBuf::as_path);
+            let answer = setup::run(self.document, self.globals, request, save)?;
+            return self.answer(operation, &client, &answer);
         }
-        let client = Client::new(self.globals, &self.document.base, operation.needs_login)?;
         if given(matches, ids::KEEP) == Some(&true) {
             self.keep(operation, &client, &mut request)?;
         }

@@ -4,7 +4,7 @@
 
 use clap::{ArgMatches, Command};
 use std::collections::BTreeSet;
-use wcp360_cli::document::{Document, Field, Kind, Operation, SECRETS};
+use wcp360_cli::document::{Document, Field, Kind, Operation, is_secret};
 use wcp360_cli::tree::{self, Wanted};
 
 /// Commands that are not exactly one operation.
@@ -26,7 +26,7 @@ fn leaves<'c>(command: &'c Command, words: &str, found: &mut Vec<(String, &'c Co
 }
 
 /// What clap makes of `args`, and which operation that is.
-fn parse<'d>(document: &'d Document, args: &[String]) -> Result<(String, ArgMatches), clap::Error> {
+fn parse(document: &Document, args: &[String]) -> Result<(String, ArgMatches), clap::Error> {
     let all = ["wcp360".to_owned()].into_iter().chain(args.iter().cloned());
     let matches = tree::build(document).try_get_matches_from(all)?;
     let id = match tree::wanted(document, &matches) {
@@ -159,7 +159,7 @@ fn plt_05_no_secret_on_the_command_line() {
         for arg in command.get_arguments().chain(tree.get_arguments()) {
             let name = arg.get_long().unwrap_or_default().replace('-', "_");
             let sounds = ["password", "secret", "token", "passphrase", "credential"].iter().any(|s| name.contains(s))
-                || SECRETS.contains(&name.as_str());
+                || is_secret(&name);
             let is_file = arg.get_value_names().is_some_and(|v| v.len() == 1 && v[0] == "FILE");
             assert!(!sounds || is_file || !arg.get_action().takes_values(), "{words}: --{name}");
         }

@@ -116,32 +116,88 @@ fn plt_04_admin_create_is_users_create() {
 #[test]
 fn a_token_that_is_shown_once_is_saved_or_nothing_happens() {
     use std::os::unix::fs::PermissionsExt;
-    let panel = Panel::new(|_, _| (201, json!({ "username": "ann", "token": "shown-once" })));
+    let panel = Panel::new(|_, _| (201, json!({ "name": "billing", "secret": "shown-once" })));
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("api.key");
+    let path = directory.path().join("token");
     let place = path.to_str().unwrap();
-    let args = |place| {
-        [
-            "setup",
-            "--username",
-            "ann",
-            "--password-file",
-            "/etc/hostname",
-            "--setup-token-file",
-            "/etc/hostname",
-            "--save-token",
-            place,
-        ]
-    };
-    let ended = panel.run(&args("/nonexistent/directory/file"));
+    let ended = panel.run(&["tokens", "create", "billing", "--save-token", "/nonexistent/directory/file"]);
     assert_eq!((ended.code, panel.seen().len()), (1, 0), "{ended:?}");
-    let ended = panel.run(&args(place));
+    let ended = panel.run(&["tokens", "create", "billing", "--save-token", place]);
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(!ended.out.contains("shown-once") && !ended.err.contains("shown-once"));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "shown-once\n");
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let shown = panel.run(&args(place)[..7]);
-    assert!(shown.out.contains("shown-once"), "{shown:?}");
+    assert!(panel.run(&["tokens", "create", "billing"]).out.contains("shown-once"));
+}
+
+/// A panel that is set up by the first request that comes through, and then knows that token; `lost` answers are lost on
+/// the way.
+fn first_boot(lost: usize) -> Panel {
+    let known = std::sync::Mutex::new(None);
+    Panel::new(move |seen, before| {
+        let mut known = known.lock().unwrap();
+        let answer = match (seen.path.as_str(), known.clone()) {
+            ("/api/v1/setup", None) => {
+                *known = Some(format!("Bearer {}", seen.json()["api_token"].as_str().unwrap()));
+                (201, json!({ "username": "ann", "token": seen.json()["api_token"] }))
+            }
+            ("/api/v1/setup", _) => (409, problem(409)),
+            (_, known) if known.is_some() && seen.header("authorization") == known.as_deref() => {
+                (200, json!({ "username": "ann", "role": "root" }))
+            }
+            _ => (401, problem(401)),
+        };
+        if before < lost { (0, Value::Null) } else { answer }
+    })
+}
+
+fn problem(status: u16) -> Value {
+    json!({ "type": "urn:wcp360:problem:x", "title": "No", "status": status, "detail": "no" })
+}
+
+#[test]
+fn plt_04_setup_loses_nothing_whenever_it_is_interrupted() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "long enough").unwrap();
+    let (secret, key) = (secret.to_str().unwrap(), directory.path().join("api.key"));
+    let args = [
+        "setup",
+        "--username",
+        "ann",
+        "--password-file",
+        secret,
+        "--setup-token-file",
+        secret,
+        "--save-token",
+        key.to_str().unwrap(),
+    ];
+    let files = || std::fs::read_dir(directory.path()).unwrap().count();
+    // Lost answers: none; to the setup only; to what asks how it went, too, until we give up and are run again.
+    for lost in [0, 1, 100] {
+        let _ = std::fs::remove_file(&key);
+        let panel = first_boot(lost);
+        let ended = panel.run(&args);
+        if lost == 100 {
+            assert!(ended.code == 7 && !key.exists(), "{ended:?}");
+            // The panel is there again, and was set up by the request whose answer nobody saw.
+            let panel_now = first_boot(0);
+            let sent = panel.seen()[0].json()["api_token"].clone();
+            let earlier = std::fs::read_to_string(directory.path().join("api.key.new")).unwrap();
+            assert_eq!(sent, earlier.trim());
+            assert_eq!(panel_now.run(&args).code, 0);
+            assert_eq!(panel_now.seen().last().unwrap().json()["api_token"], sent);
+        } else {
+            assert_eq!(ended.code, 0, "{ended:?}");
+            assert!(ended.out.contains("ann") && !ended.out.contains("wcp_api_"), "{ended:?}");
+            let saved = std::fs::read_to_string(&key).unwrap();
+            assert_eq!(panel.seen()[0].json()["api_token"], saved.trim());
+            // Too late for another one, which leaves everything as it is.
+            assert_eq!(panel.run(&args).code, 5);
+            assert_eq!(std::fs::read_to_string(&key).unwrap(), saved);
+        }
+        assert_eq!(files(), 2, "lost {lost}");
+    }
 }
 
 #[test]

@@ -45,13 +45,20 @@ impl Client {
         Ok(address::parse(&globals.server)?.is_this_machine)
     }
 
-    /// A client as the global flags say, for an API below `base`; with a token only if a login is needed.
+    /// The API token that the global flags, or their defaults, say.
+    ///
+    /// # Errors
+    /// A file can't be read, or holds something else.
+    pub fn token(globals: &Globals) -> Result<Option<String>, Failure> {
+        token::find(globals, Self::is_local(globals)?)
+    }
+
+    /// A client as the global flags say, for an API below `base`, that says with `token` who is asking.
     ///
     /// # Errors
     /// A file can't be read, or the address is not usable.
-    pub fn new(globals: &Globals, base: &str, needs_login: bool) -> Result<Self, Failure> {
+    pub fn new(globals: &Globals, base: &str, token: Option<String>) -> Result<Self, Failure> {
         let address = address::parse(&globals.server)?;
-        let token = if needs_login { token::find(globals, address.is_this_machine)? } else { None };
         if !address.is_private() && !globals.insecure {
             return Err(Failure::Usage(format!(
                 "{} is not encrypted: tokens and passwords could be read on the way; use https://, or --insecure",

@@ -1,6 +1,6 @@
 //! One value that can be given: a query parameter, or a field of the body, however deep.
 
-use super::SECRETS;
+use super::is_secret;
 use super::schema::{Schemas, type_of};
 use serde_json::Value;
 
@@ -61,7 +61,7 @@ impl Field {
 
     /// Whether it must not be given as an argument.
     pub fn is_secret(&self) -> bool {
-        self.path.last().is_some_and(|name| SECRETS.contains(&name.as_str()))
+        self.path.last().is_some_and(|name| is_secret(name))
     }
 
     /// Whether it is a secret that is set here, rather than one that proves something: only those have to be long.

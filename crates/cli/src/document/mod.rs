@@ -14,9 +14,13 @@ use std::collections::BTreeMap;
 /// The document this program was built with.
 const EMBEDDED: &str = include_str!("../../../../openapi/wcp360.json");
 
-/// Names of fields that are secrets. They are read from files, standard input or the terminal, never from arguments,
-/// which everybody on the machine can read.
-pub const SECRETS: [&str; 4] = ["password", "current_password", "setup_token", "root_password"];
+/// Whether a field of this name is a secret. Secrets are read from files, standard input or the terminal, never from
+/// arguments, which everybody on the machine can read.
+pub fn is_secret(name: &str) -> bool {
+    ["password", "token", "secret", "passphrase", "private_key"]
+        .iter()
+        .any(|word| name.strip_suffix(word).is_some_and(|before| before.is_empty() || before.ends_with('_')))
+}
 
 /// A document that does not describe what this program expects.
 #[derive(Debug, thiserror::Error)]

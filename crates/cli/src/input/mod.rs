@@ -50,7 +50,7 @@ pub fn request(operation: &Operation, matches: &ArgMatches) -> Result<Request, F
     }
     if operation.idempotency_key.is_some() {
         let key = matches.get_one::<String>(ids::IDEMPOTENCY_KEY).cloned();
-        request.headers.push(("Idempotency-Key", key.map_or_else(random_key, Ok)?));
+        request.headers.push(("Idempotency-Key", key.map_or_else(random_hex::<16>, Ok)?));
     }
     if let Some(fields) = &operation.body {
         request.body = Some(body(operation, fields, matches)?);
@@ -104,9 +104,9 @@ fn query(operation: &Operation, matches: &ArgMatches) -> Result<Vec<(String, Str
     Ok(query)
 }
 
-/// A key that nobody else uses.
-fn random_key() -> Result<String, Failure> {
-    let mut bytes = [0u8; 16];
+/// `N` random bytes, hexadecimal: something that nobody else has.
+pub(crate) fn random_hex<const N: usize>() -> Result<String, Failure> {
+    let mut bytes = [0u8; N];
     getrandom::fill(&mut bytes).map_err(|e| Failure::Terminal(std::io::Error::other(e.to_string())))?;
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }

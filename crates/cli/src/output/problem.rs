@@ -2,7 +2,7 @@
 
 use super::cell::clean;
 use super::style::Style;
-use crate::document::{Operation, SECRETS, flag};
+use crate::document::{Operation, flag, is_secret};
 use crate::failure::Failure;
 use serde_json::json;
 use wcp360_types::Problem;
@@ -50,7 +50,7 @@ fn argument(field: &str, operation: Option<&Operation>) -> String {
     let positional = operation.is_some_and(|o| o.positional.iter().chain(&o.path_parameters).any(|name| name == field));
     match field {
         _ if positional => format!("<{}>", field.to_uppercase()),
-        _ if SECRETS.contains(&field) => field.replace('_', " "),
+        _ if is_secret(field) => field.replace('_', " "),
         "If-Match" | "if_match" => "--if-match".into(),
         "Idempotency-Key" | "idempotency_key" => "--idempotency-key".into(),
         other => format!("--{}", clean(&flag(other))),
