@@ -426,7 +426,7 @@ create_directories() {
     put_dir 755 root:root "$ETC"
     put_dir 700 root:root "$ETC/ssl"
     put_dir 700 root:root "$ETC/users"
-    put_dir 755 root:root "$ETC/php"
+    put_dir 711 root:root "$ETC/php"
     put_dir 755 root:root "$ETC/nginx"
     put_dir 755 root:root "$ETC/modules"
     put_dir 755 root:root "$ETC/hardening"
@@ -440,6 +440,7 @@ create_directories() {
     put_dir 1770 root:wcp360 "$LOGS"
     put_dir 755 root:root "$RUN"
     put_dir 755 root:root "$RUN/php"
+    put_dir 750 wcp360:www-data "$RUN/panel"
     put_dir 711 root:root "$base"
     put_dir 700 root:root "$base/.trash"
 }
@@ -635,6 +636,7 @@ start_services() {
             disown
         fi
         wait_until 20 supervisor_answers || die "wcp360-supervisor did not start" "See $LOGS/supervisor.log"
+        must "the supervisor can't read the units" supervisor daemon-reload
     fi
     # The agent writes nginx's configuration when it starts for the first time, so it comes first.
     run_service wcp360-agent
@@ -677,7 +679,7 @@ TEXT
     (umask 077 && credential password >"$work/password")
     # Core writes the token while it starts.
     if wait_until 10 read_setup_token "$work/token"; then
-        must "the administrator could not be created" /usr/bin/wcp360 setup --token-file "$work/token" --username admin \
+        must "the administrator could not be created" /usr/bin/wcp360 setup --setup-token-file "$work/token" --username admin \
             --password-file "$work/password" --save-token "$key"
     else
         # Set up already, but an interruption lost the command line's token: log in and make another.
@@ -800,7 +802,7 @@ summary() {
         tell ""
         tell "Create the first administrator in the panel, or here:"
         tell ""
-        tell "  wcp360 setup --token-file $VAR/setup.token --username admin --save-token $ETC/api.key"
+        tell "  wcp360 setup --username admin --save-token $ETC/api.key"
         tell ""
         tell "The panel's certificate is self-signed until a real one is issued: the browser will ask."
     fi
