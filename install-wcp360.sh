@@ -70,12 +70,12 @@ note() {
 tell() { printf '%s\n' "$*" >&3; }
 die() { # WHAT… (each argument a line)
     [ -z "$step_open" ] || { printf '\n' >&3; step_open=; }
-    printf 'install-wcp360: %s\n' "$1" >&2
+    [ -z "$work" ] || printf 'install-wcp360: %s\n' "$1" # into the log, which is open now
     {
         printf '\ninstall-wcp360: %s\n' "$1"
         shift
         [ $# = 0 ] || printf '  %s\n' "$@"
-        [ "$mode" = help ] || [ ! -e "$LOG" ] || printf '  Details: %s\n' "$LOG"
+        [ -z "$work" ] || printf '  Details: %s\n' "$LOG"
     } >&3
     exit 1
 }
@@ -171,7 +171,7 @@ options() {
             --unconfigure) mode=unconfigure ;;
             --list-packages) printf '%s\n' "${RUNTIME_PACKAGES[@]}"; exit 0 ;;
             -h | --help) usage; exit 0 ;;
-            *) mode=help; die "unknown option '$1'" "Options: $0 --help" ;;
+            *) die "unknown option '$1'" "Options: $0 --help" ;;
         esac
         shift
     done
