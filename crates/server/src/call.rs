@@ -139,7 +139,7 @@ impl Call {
             // Where it is in the text does not help who filled in a form.
             let reason = reason.split(" at line ").next().unwrap_or(&reason);
             match inner.classify() {
-                serde_json::error::Category::Data => Problem::invalid(&field_of(&path, reason), reason),
+                serde_json::error::Category::Data => Problem::invalid(&field_of(&path, reason), in_words(reason)),
                 _ => Problem::bad_request(format!("The body is not valid JSON: {reason}.")),
             }
         })?;
@@ -152,7 +152,9 @@ impl Call {
         let parser = serde_urlencoded::Deserializer::new(self.query_parser());
         serde_path_to_error::deserialize(parser).map_err(|error| {
             let field = error.path().to_string();
-            Problem::invalid(&field, error.into_inner().to_string())
+            let reason = error.into_inner().to_string();
+            let reason = if reason.contains("invalid digit") { "use a whole number" } else { &reason };
+            Problem::invalid(&field, reason)
         })
     }
 
@@ -223,6 +225,20 @@ impl Call {
             }
         }
     }
+}
+
+/// serde's messages as they are meant for people.
+fn in_words(reason: &str) -> String {
+    if reason.starts_with("missing field") {
+        return "it is required; add it".into();
+    }
+    if let Some((_, known)) = reason.split_once("expected one of ").filter(|_| reason.starts_with("unknown field")) {
+        return format!("there is no such field; the fields are {}", known.replace('`', ""));
+    }
+    if let Some((_, known)) = reason.split_once("expected ").filter(|_| reason.starts_with("unknown variant")) {
+        return format!("there is no such value; use {}", known.replace('`', "").replace("one of ", ""));
+    }
+    reason.to_owned()
 }
 
 /// The field at fault: its path, or for a missing or unknown field of the body itself the name in serde's message.
