@@ -666,7 +666,8 @@ read_setup_token() { # FILE: copies the token, if there is one
 }
 create_administrator() {
     local key=$ETC/api.key
-    [ ! -s "$key" ] || return 0
+    # It must work, not just be there: it is saved before the panel hears of it.
+    if [ -s "$key" ] && /usr/bin/wcp360 whoami >/dev/null; then return 0; fi
     # Written down before it is used, so that no interruption loses it.
     if [ -z "$(credential password)" ]; then
         put_file 0600 root:root "$CREDENTIALS" <<TEXT
@@ -683,7 +684,7 @@ TEXT
             --password-file "$work/password" --save-token "$key"
     else
         # Set up already, but an interruption lost the command line's token: log in and make another.
-        make_token >"$work/key" || die "the panel is set up already, but $key is missing and the password in $CREDENTIALS does not work" \
+        make_token >"$work/key" || die "the panel is set up already, but neither $key nor the password in $CREDENTIALS works" \
             "Make a token in the panel and put it into $key (mode 0600)."
         put_file 0600 root:root "$key" <"$work/key"
     fi
