@@ -12,6 +12,7 @@ pub mod failure;
 pub mod input;
 pub mod job;
 pub mod output;
+mod reference;
 mod run;
 mod save;
 mod setup;

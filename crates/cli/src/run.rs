@@ -6,6 +6,7 @@ use crate::failure::{Failure, code};
 use crate::input::{self, Request, given};
 use crate::job::{self, Follow};
 use crate::output::{self, List, Style};
+use crate::reference;
 use crate::save::Place;
 use crate::setup;
 use crate::tree::{self, Composite, Globals, Wanted, ids};
@@ -90,6 +91,10 @@ impl<'a> Run<'a> {
                     self.out.flush()?;
                 }
                 Ok(())
+            }
+            Composite::Reference => {
+                write!(self.out, "{}", reference::markdown(&tree::build(self.document)))?;
+                Ok(self.out.flush()?)
             }
         }
     }

@@ -14,6 +14,8 @@ pub enum Composite {
     AdminCreate,
     /// `completion`: a script for the shell.
     Completion,
+    /// `reference`: all commands, in Markdown.
+    Reference,
 }
 
 /// The composite command with these words.
@@ -22,6 +24,7 @@ pub fn composite(words: &[&str]) -> Option<Composite> {
         ["jobs", "watch"] => Some(Composite::JobsWatch),
         ["admin", "create"] => Some(Composite::AdminCreate),
         ["completion"] => Some(Composite::Completion),
+        ["reference"] => Some(Composite::Reference),
         _ => None,
     }
 }
@@ -39,7 +42,9 @@ pub(super) fn commands(document: &Document) -> Vec<(&'static str, &'static str, 
              /etc/bash_completion.d/wcp360",
         )
         .arg(Arg::new("shell").required(true).value_parser(value_parser!(Shell)).help("The shell"));
-    let mut commands = vec![("jobs", "watch", watch), ("completion", "completion", completion)];
+    let reference = Command::new("reference").about("Print the reference of all commands, in Markdown");
+    let mut commands =
+        vec![("jobs", "watch", watch), ("completion", "completion", completion), ("reference", "reference", reference)];
     if let Some(create) = document.find("users.create") {
         let args = args::of(document, create).into_iter().filter(|arg| arg.get_id() != "body.role");
         let command = Command::new("create")
