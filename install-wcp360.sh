@@ -714,9 +714,13 @@ create_demo() {
     local page
     page=$(setting base_dir /srv/www)/demo/public_html/index.php
     if [ ! -e "$page" ]; then
-        # As the tenant, who owns the directory: root writes nothing where a tenant may place links.
+        # As the tenant, who owns the directory: root writes nothing where a tenant may place links. The starter page
+        # goes first: nginx prefers an index.html, and with the new page in place nobody would look for it again.
         # shellcheck disable=SC2016 # expanded by that shell
-        demo_page | setpriv --reuid demo --regid demo --init-groups -- sh -c 'umask 027; cat >"$1.new" && mv -T "$1.new" "$1"' sh "$page"
+        demo_page | setpriv --reuid demo --regid demo --init-groups -- sh -euc 'umask 027
+            if grep -qs "there is no website yet" "$1/index.html"; then rm -f "$1/index.html"; fi
+            cat >"$1/.index.php.new"
+            mv -T "$1/.index.php.new" "$1/index.php"' sh "${page%/*}"
         changes=$((changes + 1))
     fi
 }
