@@ -149,7 +149,8 @@ wait_until() { # SECONDS COMMAND…
         sleep 0.2
     done
 }
-# Root must not follow a link that the panel's user placed: what that user owns is read as that user.
+# Root must not follow a link that somebody else placed: what others own is read and written as them.
+as_demo() { setpriv --reuid demo --regid demo --init-groups -- "$@"; }
 as_panel() { setpriv --reuid wcp360 --regid wcp360 --clear-groups -- "$@"; }
 
 # ---------------------------------------------------------------- start
@@ -628,14 +629,16 @@ start_services() {
         systemd-tmpfiles --create wcp360.conf
         systemctl enable -q wcp360.target
     else
-        if outdated wcp360-supervisor; then note "the running supervisor is older than the installed one; it is replaced at the next boot"; fi
-        if ! process_of wcp360-supervisor >/dev/null; then
-            local log=$LOGS/supervisor.log
-            [ ! -L "$log" ] || rm -f "$log"
-            setsid "$OPT/current/bin/wcp360-supervisor" run </dev/null >>"$log" 2>&1 3>&- 9>&- &
-            disown
+        local pid
+        if outdated wcp360-supervisor; then
+            # Killed like this it leaves its units running, and the next one takes them over: no site notices.
+            pid=$(process_of wcp360-supervisor)
+            kill -KILL "$pid"
+            wait_until 10 gone "$pid" || die "the old supervisor (process $pid) does not end"
         fi
-        wait_until 20 supervisor_answers || die "wcp360-supervisor did not start" "See $LOGS/supervisor.log"
+        process_of wcp360-supervisor >/dev/null ||
+            must "wcp360-supervisor did not start" "$OPT/current/bin/wcp360-supervisor" run
+        wait_until 20 supervisor_answers || die "wcp360-supervisor does not answer" "See $LOGS/supervisor.log"
         must "the supervisor can't read the units" supervisor daemon-reload
     fi
     # The agent writes nginx's configuration when it starts for the first time, so it comes first.
@@ -645,9 +648,9 @@ start_services() {
     run_service nginx
     run_service wcp360-core
 }
-supervisor_answers() { [ -S "$RUN/supervisor.sock" ] && supervisor list >/dev/null 2>&1; }
+supervisor_answers() { [ -S "$RUN/supervisor.sock" ] && supervisor ping >/dev/null 2>&1; }
 where_to_look() { # SERVICE
-    if systemd_runs; then echo "See: journalctl -u $1"; else echo "See $LOGS/supervisor.log and $LOGS/${1#wcp360-}.log"; fi
+    if systemd_runs; then echo "See: journalctl -u $1"; else echo "See $LOGS/units/$1.service.log and $LOGS/${1#wcp360-}.log"; fi
 }
 healthy() { timeout 10 /usr/bin/wcp360 health >"$work/health" 2>&1 3>&- 9>&-; }
 wait_for_health() {
@@ -717,7 +720,7 @@ create_demo() {
         # As the tenant, who owns the directory: root writes nothing where a tenant may place links. The starter page
         # goes first: nginx prefers an index.html, and with the new page in place nobody would look for it again.
         # shellcheck disable=SC2016 # expanded by that shell
-        demo_page | setpriv --reuid demo --regid demo --init-groups -- sh -euc 'umask 027
+        demo_page | as_demo sh -euc 'umask 027
             if grep -qs "there is no website yet" "$1/index.html"; then rm -f "$1/index.html"; fi
             cat >"$1/.index.php.new"
             mv -T "$1/.index.php.new" "$1/index.php"' sh "${page%/*}"
@@ -766,7 +769,7 @@ demo_answers() {
     # Self-signed until a certificate is issued, and this asks the machine itself: not checked.
     curl -skSf -m 20 --resolve "demo.test:$port:127.0.0.1" -o "$work/page" -w '%{http_code}\n' "https://demo.test:$port/" &&
         # A page that its owner has changed since need only be served.
-        { grep -q wcp360-demo-page "$work/page" || ! grep -qs wcp360-demo-page "$(setting base_dir /srv/www)/demo/public_html/index.php"; }
+        { grep -q wcp360-demo-page "$work/page" || ! as_demo timeout 5 grep -qs wcp360-demo-page "$(setting base_dir /srv/www)/demo/public_html/index.php"; }
 }
 fetch_demo() {
     wait_until 20 demo_answers || die "https://demo.test/ does not answer with its page" \
@@ -825,12 +828,10 @@ unconfigure() {
         done
         if ours /etc/systemd/system/nginx.service; then systemctl disable -q --now nginx.service 2>/dev/null || true; fi
     elif process_of wcp360-supervisor >/dev/null; then
-        # It stops what it started before it ends.
         local pid
         pid=$(process_of wcp360-supervisor)
-        for unit in wcp360-core wcp360-agent nginx; do service_stop "$unit" || true; done
-        kill -TERM "$pid" 2>/dev/null || true
-        wait_until 30 gone "$pid" || { note "the supervisor did not end by itself; killed"; kill -KILL "$pid" 2>/dev/null || true; }
+        supervisor shutdown || kill -TERM "$pid" 2>/dev/null || true # stops its units first
+        wait_until 60 gone "$pid" || { note "the supervisor did not end by itself; killed"; kill -KILL "$pid" 2>/dev/null || true; }
     fi
     for unit in /etc/systemd/system/wcp360-* /etc/systemd/system/wcp360.target /etc/systemd/system/*.wants/wcp360* /etc/systemd/system/*.requires/wcp360*; do
         if [ -e "$unit" ] || [ -L "$unit" ]; then rm -rf "$unit"; fi
