@@ -647,6 +647,7 @@ start_services() {
     wait_until 30 test -e "$ETC/nginx/current/nginx.conf" || die "wcp360-agent wrote no nginx configuration" "$(where_to_look wcp360-agent)"
     run_service nginx
     run_service wcp360-core
+    if systemd_runs; then must "wcp360.target did not start" systemctl start wcp360.target; fi
 }
 supervisor_answers() { [ -S "$RUN/supervisor.sock" ] && supervisor ping >/dev/null 2>&1; }
 where_to_look() { # SERVICE
