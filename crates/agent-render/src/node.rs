@@ -1,0 +1,74 @@
+//! What the node needs, whatever accounts it has.
+
+use crate::facts::{AbsPath, NodeFacts};
+use crate::resource::{Kind, Principal, Removal, Resource};
+use crate::{RenderError, paths, templates};
+use minijinja::context;
+
+/// The node's directories, in the order in which they are made. Nothing here is ever taken away.
+///
+/// # Errors
+/// A template is defective.
+pub fn render_node(facts: &NodeFacts) -> Result<Vec<Resource>, RenderError> {
+    use Principal::{Root, Web};
+    let mut out = Vec::new();
+    let base = facts.base_dir.as_str();
+    for (path, group, mode) in [
+        (paths::USERS, Root, 0o700),
+        (paths::PHP_CONF, Root, 0o711),
+        (paths::NGINX, Root, 0o755),
+        ("/etc/wcp360/ssl", Root, 0o700),
+        (paths::WANTS, Root, 0o755),
+        (paths::AGENT_STATE, Root, 0o700),
+        ("/var/lib/wcp360/agent/journal", Root, 0o700),
+        (paths::WEB, Root, 0o711),
+        ("/var/lib/wcp360/web/names", Web, 0o750),
+        ("/var/lib/wcp360/web/sites", Web, 0o750),
+        ("/var/lib/wcp360/web/php", Web, 0o750),
+        ("/var/lib/wcp360/web/acme", Web, 0o750),
+        ("/var/lib/wcp360/web/empty", Root, 0o755),
+        (base, Root, 0o711),
+        (&format!("{base}/.trash"), Root, 0o700),
+        (paths::PHP_RUN, Root, 0o755),
+    ] {
+        let path = AbsPath::parse(path)?;
+        out.push(Resource::new(Kind::Dir { path, owner: Root, group, mode, removal: Removal::Keep }));
+    }
+    for version in &facts.php_versions {
+        let path = AbsPath::parse(&format!("{}/{version}", paths::PHP_RUN))?;
+        out.push(Resource::new(Kind::Dir { path, owner: Root, group: Root, mode: 0o755, removal: Removal::Keep }));
+    }
+    out.extend(php_units(facts)?);
+    Ok(out)
+}
+
+/// The units that accounts' PHP services are instances of, one pair for each installed version.
+///
+/// # Errors
+/// A template is defective.
+pub fn php_units(facts: &NodeFacts) -> Result<Vec<Resource>, RenderError> {
+    let mut out = Vec::new();
+    let base_in_home = ["/home", "/root", "/run/user"].iter().any(|dir| {
+        facts.base_dir.as_str().strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    for version in &facts.php_versions {
+        for (kind, template) in [("service", "php/service"), ("socket", "php/socket")] {
+            let values = context! {
+                version => version,
+                base_dir => facts.base_dir,
+                base_in_home => base_in_home,
+                conf => paths::PHP_CONF,
+                run => paths::PHP_RUN,
+            };
+            out.push(Resource::new(Kind::File {
+                path: AbsPath::parse(&format!("{}/wcp360-php{version}@.{kind}", paths::UNITS))?,
+                content: templates::render(template, values)?,
+                owner: Principal::Root,
+                group: Principal::Root,
+                mode: 0o644,
+                on_change: None,
+            }));
+        }
+    }
+    Ok(out)
+}

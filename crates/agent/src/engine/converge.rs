@@ -1,0 +1,138 @@
+//! From one set of manifests to another: the one mechanism.
+
+use super::kinds::{Difference, KindError, Work};
+use std::collections::BTreeSet;
+use wcp360_agent_render::{Kind, OnChange, Resource};
+use wcp360_types::manifest::{AccountStatus, ManifestSet};
+use wcp360_types::plan::{PlanAction, PlannedResource};
+
+/// What is to be done, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    puts: Vec<(Resource, Difference)>,
+    removals: Vec<(Resource, Option<Difference>)>,
+    /// Everything both sides know, for tidying.
+    all: Vec<Resource>,
+    /// Whether what the account still runs is ended.
+    end_processes: bool,
+}
+
+/// The two lists of resources.
+pub(crate) struct Sides {
+    pub(crate) from: Vec<Resource>,
+    pub(crate) to: Vec<Resource>,
+}
+
+impl Steps {
+    /// Compares the machine with `sides.to`, and with the absence of what only `sides.from` has.
+    pub(crate) fn plan(work: &Work<'_>, sides: Sides, to: Option<&ManifestSet>) -> Result<Self, KindError> {
+        let old: BTreeSet<&str> = sides.from.iter().map(|resource| resource.key.as_str()).collect();
+        let new: BTreeSet<&str> = sides.to.iter().map(|resource| resource.key.as_str()).collect();
+        let mut steps = Self::default();
+        for resource in &sides.to {
+            // A first page is given with a new domain; afterwards it is the account's.
+            if matches!(resource.kind, Kind::StarterPage { .. }) && old.contains(resource.key.as_str()) {
+                continue;
+            }
+            if let Some(difference) = work.compare(resource)? {
+                steps.puts.push((resource.clone(), difference));
+            }
+        }
+        for resource in sides.from.iter().rev().filter(|resource| !new.contains(resource.key.as_str())) {
+            steps.removals.push((resource.clone(), work.compare_gone(resource)?));
+        }
+        let closes = |(resource, _): &(Resource, Difference)| match &resource.kind {
+            Kind::User(user) => user.locked,
+            _ => false,
+        };
+        let suspended = to.is_some_and(|set| set.account.status == AccountStatus::Suspended);
+        steps.end_processes = suspended && steps.puts.iter().any(closes);
+        steps.all = sides.to;
+        steps.all.extend(sides.from);
+        Ok(steps)
+    }
+
+    /// Does it.
+    pub(crate) fn apply(&self, work: &mut Work<'_>) -> Result<(), KindError> {
+        for (resource, _) in &self.puts {
+            let started = std::time::Instant::now();
+            let result = work.put(resource);
+            trace(resource, started);
+            result.map_err(|error| name(resource, error))?;
+        }
+        for (resource, _) in &self.removals {
+            let started = std::time::Instant::now();
+            let result = work.remove(resource);
+            trace(resource, started);
+            result.map_err(|error| name(resource, error))?;
+        }
+        if self.end_processes {
+            work.end_processes();
+        }
+        Ok(())
+    }
+
+    /// Takes away what a crash may have left half-written.
+    pub(crate) fn tidy(&self, work: &Work<'_>) -> Result<(), KindError> {
+        self.all.iter().try_for_each(|resource| work.tidy(resource))
+    }
+
+    /// The steps as people and programs see them.
+    pub(crate) fn describe(&self) -> (Vec<PlannedResource>, Vec<String>) {
+        let mut services = Vec::new();
+        for (resource, _) in &self.puts {
+            match &resource.kind {
+                Kind::UnitEnabled { unit, .. } => services.push(format!("start {unit}")),
+                Kind::NginxSite { .. } => services.push("reload nginx.service".into()),
+                Kind::File { on_change: Some(OnChange::Restart(unit)), .. } => {
+                    services.push(format!("restart {unit} if it runs"));
+                }
+                _ => {}
+            }
+        }
+        for (resource, _) in self.removals.iter().filter(|(_, difference)| difference.is_some()) {
+            match &resource.kind {
+                Kind::UnitEnabled { unit, .. } => services.push(format!("stop {unit}")),
+                Kind::NginxSite { .. } => services.push("reload nginx.service".into()),
+                _ => {}
+            }
+        }
+        services.dedup();
+        let planned = |resource: &Resource, difference: &Difference| PlannedResource {
+            key: resource.key.clone(),
+            action: difference.action,
+            summary: difference.summary.clone(),
+            diff: difference.diff.clone(),
+        };
+        let puts = self.puts.iter().map(|(resource, difference)| planned(resource, difference));
+        let removals =
+            self.removals.iter().filter_map(|(resource, difference)| Some(planned(resource, difference.as_ref()?)));
+        (puts.chain(removals).collect(), services)
+    }
+
+    /// What can't be taken back.
+    pub(crate) fn data_loss(&self) -> Vec<String> {
+        let homes = self.removals.iter().filter_map(|(resource, difference)| match (&resource.kind, difference) {
+            (Kind::Home { path, .. }, Some(Difference { action: PlanAction::Delete, summary, .. })) => {
+                Some(format!("{path}: {summary}, then removed for good"))
+            }
+            _ => None,
+        });
+        homes.collect()
+    }
+}
+
+fn trace(resource: &Resource, started: std::time::Instant) {
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    tracing::debug!(key = resource.key, micros, "resource");
+}
+
+/// Says which resource an error is about.
+fn name(resource: &Resource, error: KindError) -> KindError {
+    let text = |error: String| format!("{}: {error}", resource.key);
+    match error {
+        KindError::Rejected(e) => KindError::Rejected(text(e)),
+        KindError::Taken(e) => KindError::Taken(text(e)),
+        KindError::Failed(e) => KindError::Failed(text(e)),
+    }
+}

@@ -1,0 +1,446 @@
+//! What each kind of resource means on the machine: how to compare it, make it, and take it away.
+
+use super::Engine;
+use crate::cert;
+use crate::fsx::{Access, Durability, FileType, FsError};
+use crate::nginx::{NginxError, SiteChange};
+use crate::processes;
+use crate::services::ServiceError;
+use crate::userdb::UserDbError;
+use std::fmt::Write as _;
+use wcp360_agent_render::paths::{UNITS, WANTS};
+use wcp360_agent_render::{Kind, OnChange, Principal, Removal, Resource, UnitName};
+use wcp360_types::plan::PlanAction;
+
+/// Why a resource could not be made what it should be.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum KindError {
+    /// A service's own check refuses it. Trying again does not help.
+    #[error("{0}")]
+    Rejected(String),
+    /// Somebody else has the name. Trying again does not help.
+    #[error("{0}")]
+    Taken(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<FsError> for KindError {
+    fn from(error: FsError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<ServiceError> for KindError {
+    fn from(error: ServiceError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<NginxError> for KindError {
+    fn from(error: NginxError) -> Self {
+        match error {
+            NginxError::Rejected(_) => Self::Rejected(error.to_string()),
+            NginxError::Failed(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<UserDbError> for KindError {
+    fn from(error: UserDbError) -> Self {
+        match error {
+            UserDbError::Taken(_) => Self::Taken(error.to_string()),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// How a resource differs from what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) action: PlanAction,
+    pub(crate) summary: String,
+    pub(crate) diff: Option<String>,
+}
+
+impl Difference {
+    fn create(summary: impl Into<String>) -> Option<Self> {
+        Some(Self { action: PlanAction::Create, summary: summary.into(), diff: None })
+    }
+
+    fn update(summary: impl Into<String>) -> Option<Self> {
+        Some(Self { action: PlanAction::Update, summary: summary.into(), diff: None })
+    }
+
+    fn delete(summary: impl Into<String>) -> Option<Self> {
+        Some(Self { action: PlanAction::Delete, summary: summary.into(), diff: None })
+    }
+}
+
+/// One change of one account: what all its resources share.
+pub(crate) struct Work<'a> {
+    pub(crate) engine: &'a Engine,
+    /// The account's number.
+    pub(crate) uid: u32,
+    /// Where its tree waits when it is deleted.
+    pub(crate) trash: String,
+    /// Whether the tree is thrown away instead: the account never was.
+    pub(crate) discard: bool,
+    /// What people should know.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Work<'_> {
+    fn id(&self, principal: Principal, of: Of) -> u32 {
+        let ids = &self.engine.ids;
+        match (principal, of) {
+            (Principal::Root, _) => 0,
+            (Principal::Account, _) => self.uid,
+            (Principal::Web, Of::User) => ids.web_uid,
+            (Principal::Web, Of::Group) => ids.web_gid,
+            (Principal::Panel, _) => ids.panel_gid,
+        }
+    }
+
+    fn access(&self, owner: Principal, group: Principal, mode: u32) -> Access {
+        Access { uid: self.id(owner, Of::User), gid: self.id(group, Of::Group), mode }
+    }
+
+    fn certificate_access(&self) -> Access {
+        self.access(Principal::Root, Principal::Web, 0o640)
+    }
+
+    /// How the machine differs from `resource`; `None`: not at all.
+    pub(crate) fn compare(&self, resource: &Resource) -> Result<Option<Difference>, KindError> {
+        let fs = &self.engine.fs;
+        Ok(match &resource.kind {
+            Kind::Home { path, mode } => {
+                self.compare_dir(path.as_str(), self.access(Principal::Root, Principal::Account, *mode))?
+            }
+            Kind::Dir { path, owner, group, mode, .. } => {
+                self.compare_dir(path.as_str(), self.access(*owner, *group, *mode))?
+            }
+            Kind::User(user) => match self.engine.userdb.find(user.name.as_str())? {
+                None => Difference::create(format!("user and group {} with id {}", user.name, user.uid)),
+                Some(found) => {
+                    let mut changes = Vec::new();
+                    if (found.uid, found.gid) != (user.uid, user.uid) {
+                        changes.push(format!("ids {}:{} → {}", found.uid, found.gid, user.uid));
+                    }
+                    if found.home != user.home.as_str() {
+                        changes.push(format!("home {} → {}", found.home, user.home));
+                    }
+                    if found.shell != user.shell {
+                        changes.push(format!("shell {} → {}", found.shell, user.shell));
+                    }
+                    if found.locked != Some(user.locked) {
+                        changes.push(if user.locked { "logins closed".into() } else { "logins opened".into() });
+                    }
+                    if changes.is_empty() { None } else { Difference::update(changes.join(", ")) }
+                }
+            },
+            Kind::TenantDir { home, relative } => match fs.meta(&format!("{home}/{relative}")) {
+                Ok(None) => Difference::create("folder, made as the account"),
+                // Whatever it is: the account's business.
+                Ok(Some(_)) | Err(_) => None,
+            },
+            Kind::LogFile { path, owner, group, mode } => {
+                let want = self.access(*owner, *group, *mode);
+                match fs.meta(path.as_str())? {
+                    None => Difference::create(format!("mode {:04o}", want.mode)),
+                    Some(found) if found.access != want => Difference::update(access_change(found.access, want)),
+                    Some(_) => None,
+                }
+            }
+            Kind::File { path, content, owner, group, mode, .. } => {
+                let want = self.access(*owner, *group, *mode);
+                match fs.read(path.as_str())? {
+                    None => Difference::create(format!("mode {:04o}", want.mode))
+                        .map(|d| Difference { diff: Some(diff(path.as_str(), "", content)), ..d }),
+                    Some((bytes, meta)) => {
+                        let old = String::from_utf8_lossy(&bytes);
+                        let mut changes = Vec::new();
+                        if old != *content {
+                            changes.push("content".to_owned());
+                        }
+                        if meta.access != want {
+                            changes.push(access_change(meta.access, want));
+                        }
+                        let diff = (old != *content).then(|| diff(path.as_str(), &old, content));
+                        if changes.is_empty() {
+                            None
+                        } else {
+                            Difference::update(changes.join(", ")).map(|d| Difference { diff, ..d })
+                        }
+                    }
+                }
+            }
+            Kind::Symlink { path, target, owner } => {
+                let found = fs.read_link(path.as_str())?;
+                let uid = fs.meta(path.as_str())?.map(|meta| meta.access.uid);
+                match found {
+                    None => Difference::create(format!("→ {target}")),
+                    Some(old) if old != *target => Difference::update(format!("{old} → {target}")),
+                    Some(_) if uid != Some(self.id(*owner, Of::User)) => Difference::update("owner of the link"),
+                    Some(_) => None,
+                }
+            }
+            Kind::SelfSignedCert { path, names } => {
+                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                match fs.read(path.as_str())? {
+                    None => Difference::create(format!("self-signed for {}", names.join(", "))),
+                    Some((pem, meta)) => match cert::shortcoming(&pem, &names, now()) {
+                        Some(why) => Difference::update(format!("a new one, because {why}")),
+                        None if meta.access != self.certificate_access() => {
+                            Difference::update(access_change(meta.access, self.certificate_access()))
+                        }
+                        None => None,
+                    },
+                }
+            }
+            Kind::UnitEnabled { unit, template, .. } => {
+                let linked = fs.read_link(&wants(unit))?.is_some_and(|target| target == unit_file(template));
+                match (linked, self.engine.services.status(unit.as_str())?.active) {
+                    (true, true) => None,
+                    (false, false) => Difference::create("enabled and started"),
+                    (true, false) => Difference::update("started"),
+                    (false, true) => Difference::update("enabled"),
+                }
+            }
+            Kind::NginxSite { file, content } => match self.engine.nginx.site(file)? {
+                None => Difference::create("a server block of its own")
+                    .map(|d| Difference { diff: Some(diff(file, "", content)), ..d }),
+                Some(old) if old != *content => Difference::update("content")
+                    .map(|d| Difference { diff: Some(diff(file, &old, content)), ..d }),
+                Some(_) => None,
+            },
+            Kind::StarterPage { home, root, .. } => {
+                let path = format!("{home}/{root}");
+                let missing = fs.meta(&path).is_ok_and(|meta| meta.is_none());
+                if missing || fs.tenant_dir_is_empty(home.as_str(), root.as_str())? {
+                    Difference::create("a first page, as the folder is empty")
+                } else {
+                    None
+                }
+            }
+        })
+    }
+
+    fn compare_dir(&self, path: &str, want: Access) -> Result<Option<Difference>, KindError> {
+        Ok(match self.engine.fs.meta(path)? {
+            None => Difference::create(format!("mode {:04o}", want.mode)),
+            Some(found) if found.file_type != FileType::Dir => {
+                let reason = format!("{path} is in the way: it must be a directory; move it elsewhere");
+                return Err(KindError::Failed(reason));
+            }
+            Some(found) if found.access != want => Difference::update(access_change(found.access, want)),
+            Some(_) => None,
+        })
+    }
+
+    /// Makes the machine what `resource` says.
+    pub(crate) fn put(&mut self, resource: &Resource) -> Result<(), KindError> {
+        let fs = &self.engine.fs;
+        match &resource.kind {
+            Kind::Home { path, mode } => {
+                let access = self.access(Principal::Root, Principal::Account, *mode);
+                // On the way back from a deletion, the tree itself comes back.
+                if fs.meta(path.as_str())?.is_none() && fs.meta(&self.trash)?.is_some() {
+                    fs.rename_new(&self.trash, path.as_str())?;
+                }
+                fs.ensure_dir(path.as_str(), access)?;
+            }
+            Kind::Dir { path, owner, group, mode, .. } => {
+                fs.ensure_dir(path.as_str(), self.access(*owner, *group, *mode))?;
+            }
+            Kind::User(user) => self.engine.userdb.put(user)?,
+            Kind::TenantDir { home, relative } => {
+                let web = self.engine.ids.web_gid;
+                let made = fs.tenant_dir(home.as_str(), relative.as_str(), self.uid, web)?;
+                if made == crate::fsx::TenantDir::InTheWay {
+                    self.notes.push(format!("{home}/{relative} can't be made: something else is in the way"));
+                }
+            }
+            Kind::LogFile { path, owner, group, mode } => {
+                fs.ensure_file(path.as_str(), self.access(*owner, *group, *mode))?;
+            }
+            Kind::File { path, content, owner, group, mode, on_change } => {
+                let access = self.access(*owner, *group, *mode);
+                fs.write(path.as_str(), content.as_bytes(), access, Durability::Derived)?;
+                match on_change {
+                    Some(OnChange::Restart(unit)) => self.engine.services.restart_if_running(unit.as_str())?,
+                    Some(OnChange::Limit(slice, limits)) => self.engine.services.limit(slice.as_str(), limits)?,
+                    None => {}
+                }
+            }
+            Kind::Symlink { path, target, owner } => {
+                fs.symlink(path.as_str(), target, self.id(*owner, Of::User), self.id(*owner, Of::Group))?;
+            }
+            Kind::SelfSignedCert { path, names } => {
+                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                let good = fs.read(path.as_str())?.filter(|(pem, _)| cert::shortcoming(pem, &names, now()).is_none());
+                if good.is_some() {
+                    fs.set_access(path.as_str(), self.certificate_access())?;
+                } else {
+                    let pem = cert::self_signed(&names, now()).map_err(|e| KindError::Failed(e.to_string()))?;
+                    fs.write(path.as_str(), pem.as_bytes(), self.certificate_access(), Durability::Derived)?;
+                }
+            }
+            Kind::UnitEnabled { unit, template, .. } => {
+                fs.symlink(&wants(unit), &unit_file(template), 0, 0)?;
+                self.engine.services.start(unit.as_str())?;
+            }
+            Kind::NginxSite { file, content } => {
+                self.engine.nginx.apply(SiteChange::from([(file.clone(), Some(content.clone()))]))?;
+            }
+            Kind::StarterPage { home, root, file, content } => {
+                // Looked at again: the folder may have been somebody's before it was a document root.
+                if fs.tenant_dir_is_empty(home.as_str(), root.as_str())? {
+                    fs.tenant_file(home.as_str(), root.as_str(), file, content, self.uid)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something is to be done so that `resource` is gone.
+    pub(crate) fn compare_gone(&self, resource: &Resource) -> Result<Option<Difference>, KindError> {
+        let fs = &self.engine.fs;
+        let there = |path: &str| fs.meta(path).map(|meta| meta.is_some());
+        Ok(match &resource.kind {
+            Kind::Home { path, .. } if there(path.as_str())? => Difference::delete(if self.discard {
+                "with everything in it".to_owned()
+            } else {
+                format!("kept as {} for {} days", self.trash, self.engine.facts.config.retention_days)
+            }),
+            Kind::Dir { path, removal: Removal::Tree, .. } if there(path.as_str())? => {
+                Difference::delete("with everything in it")
+            }
+            Kind::User(user) => match self.engine.userdb.find(user.name.as_str())? {
+                Some(found) if found.uid == user.uid || found.gid == user.uid => Difference::delete("and its processes"),
+                _ => None,
+            },
+            Kind::File { path, .. } | Kind::SelfSignedCert { path, .. } if there(path.as_str())? => {
+                Difference::delete("")
+            }
+            Kind::Symlink { path, target, .. } => match fs.read_link(path.as_str())? {
+                Some(found) if found == *target => Difference::delete(""),
+                // Somebody else's by now, or gone.
+                _ => None,
+            },
+            Kind::UnitEnabled { unit, service, .. } => {
+                let runs = |unit: &UnitName| self.engine.services.status(unit.as_str()).map(|status| status.active);
+                if there(&wants(unit))? || runs(unit)? || runs(service)? {
+                    Difference::delete("stopped and disabled")
+                } else {
+                    None
+                }
+            }
+            Kind::NginxSite { file, .. } => {
+                self.engine.nginx.site(file)?.and_then(|_| Difference::delete("its server block"))
+            }
+            _ => None,
+        })
+    }
+
+    /// Takes `resource` away.
+    pub(crate) fn remove(&mut self, resource: &Resource) -> Result<(), KindError> {
+        let fs = &self.engine.fs;
+        match &resource.kind {
+            Kind::Home { path, .. } => {
+                if self.discard {
+                    fs.remove_tree(path.as_str())?;
+                } else if fs.meta(path.as_str())?.is_some() {
+                    fs.rename_new(path.as_str(), &self.trash)?;
+                }
+            }
+            Kind::Dir { path, removal: Removal::Tree, .. } => {
+                fs.remove_tree(path.as_str())?;
+            }
+            Kind::User(user) => {
+                self.end_processes();
+                self.engine.userdb.remove(&user.name, user.uid)?;
+            }
+            Kind::File { path, .. } | Kind::SelfSignedCert { path, .. } => fs.remove_file(path.as_str())?,
+            Kind::Symlink { path, target, .. } => {
+                if fs.read_link(path.as_str())?.is_none_or(|found| found == *target) {
+                    fs.remove_file(path.as_str())?;
+                }
+            }
+            Kind::UnitEnabled { unit, service, .. } => {
+                fs.remove_file(&wants(unit))?;
+                // The socket first, or a visitor would start the service again.
+                self.engine.services.stop(unit.as_str())?;
+                self.engine.services.stop(service.as_str())?;
+            }
+            Kind::NginxSite { file, .. } => {
+                if self.engine.nginx.site(file)?.is_some() {
+                    self.engine.nginx.apply(SiteChange::from([(file.clone(), None)]))?;
+                }
+            }
+            Kind::Dir { removal: Removal::Keep, .. }
+            | Kind::TenantDir { .. }
+            | Kind::LogFile { .. }
+            | Kind::StarterPage { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Takes away what a crash left of writing `resource`.
+    pub(crate) fn tidy(&self, resource: &Resource) -> Result<(), KindError> {
+        match &resource.kind {
+            Kind::File { path, .. } | Kind::SelfSignedCert { path, .. } | Kind::Symlink { path, .. } => {
+                self.engine.fs.remove_temporary(path.as_str())?;
+            }
+            Kind::UnitEnabled { unit, .. } => self.engine.fs.remove_temporary(&wants(unit))?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends what the account still runs.
+    pub(crate) fn end_processes(&mut self) {
+        if self.engine.fs.layout().is_system() {
+            let left = processes::end_all_of(self.uid);
+            if left > 0 {
+                self.notes.push(format!("{left} processes of uid {} are stuck in the kernel", self.uid));
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Of {
+    User,
+    Group,
+}
+
+fn wants(unit: &UnitName) -> String {
+    format!("{WANTS}/{unit}")
+}
+
+fn unit_file(template: &str) -> String {
+    format!("{UNITS}/{template}")
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+fn access_change(old: Access, new: Access) -> String {
+    let mut out = String::new();
+    if (old.uid, old.gid) != (new.uid, new.gid) {
+        let _ = write!(out, "owner {}:{} → {}:{}", old.uid, old.gid, new.uid, new.gid);
+    }
+    if old.mode != new.mode {
+        let comma = if out.is_empty() { "" } else { ", " };
+        let _ = write!(out, "{comma}mode {:04o} → {:04o}", old.mode, new.mode);
+    }
+    out
+}
+
+fn diff(name: &str, old: &str, new: &str) -> String {
+    let (before, after) = (format!("a/{}", name.trim_start_matches('/')), format!("b/{}", name.trim_start_matches('/')));
+    similar::TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(&before, &after).to_string()
+}

@@ -1,0 +1,297 @@
+//! The engine: makes the machine what an account's manifests say.
+//!
+//! There is one mechanism: converge from one set of manifests to another. Creating is converging from nothing, deleting is
+//! converging to nothing, suspending is converging to the same with another status, undoing is converging back, repairing is
+//! converging to what already is.
+//!
+//! ```text
+//!  request ─► validate ─► journal "applying" ─► compare, apply ─► publish manifests ─► journal "done" ─► answer
+//!                                                    │ fails
+//!                                                    └─► journal "reverting" ─► compare, apply back ─► "rolled back"
+//! ```
+
+mod converge;
+mod kinds;
+mod operation;
+mod recover;
+mod validate;
+
+use crate::fsx::{Fs, FsError};
+use crate::journal::Journal;
+use crate::manifests::{Manifests, ManifestsError};
+use crate::names::{self, Names};
+use crate::nginx::Nginx;
+use crate::services::ServiceManager;
+use crate::uids::Uids;
+use crate::userdb::{UserDb, UserDbError};
+use converge::{Sides, Steps};
+use kinds::Work;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wcp360_agent_proto::{AccountRecord, AccountSummary, AgentError, AgentErrorCode};
+use wcp360_agent_render::{NodeFacts, RenderError, Resource, node};
+use wcp360_types::manifest::ManifestSet;
+use wcp360_types::{OperationId, Username};
+
+/// Numbers of the system's own users and groups.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemIds {
+    /// User `www-data`.
+    pub web_uid: u32,
+    /// Group `www-data`.
+    pub web_gid: u32,
+    /// Group `wcp360`.
+    pub panel_gid: u32,
+}
+
+/// Why the engine can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The disk.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The user database.
+    #[error(transparent)]
+    Users(#[from] UserDbError),
+    /// Manifests.
+    #[error(transparent)]
+    Manifests(#[from] ManifestsError),
+    /// A template.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// Threads.
+    #[error("can't start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// A user or group is missing.
+    #[error("the system has no {0}; install {1}")]
+    Missing(&'static str, &'static str),
+    /// A resource of the node.
+    #[error("can't prepare this node: {0}")]
+    Node(String),
+}
+
+/// See the module.
+pub struct Engine {
+    pub(crate) fs: Arc<Fs>,
+    pub(crate) facts: NodeFacts,
+    pub(crate) ids: SystemIds,
+    pub(crate) services: Arc<dyn ServiceManager>,
+    pub(crate) userdb: UserDb,
+    pub(crate) nginx: Nginx,
+    pub(crate) manifests: Manifests,
+    pub(crate) journal: Journal,
+    pub(crate) uids: Uids,
+    pub(crate) names: Names,
+    locks: Mutex<HashMap<Username, Arc<Mutex<()>>>>,
+    /// Operations that neither got to their end nor could be taken back.
+    unfinished: Mutex<HashMap<Username, OperationId>>,
+}
+
+/// What the engine is made of; tests put their own in.
+pub struct Parts {
+    /// Files.
+    pub fs: Arc<Fs>,
+    /// Facts.
+    pub facts: NodeFacts,
+    /// Services.
+    pub services: Arc<dyn ServiceManager>,
+    /// nginx.
+    pub nginx: Arc<dyn crate::nginx::NginxControl>,
+}
+
+impl Engine {
+    /// Prepares the node and reads what there is. Unfinished operations are listed, not yet resumed: see
+    /// [`Engine::recover`].
+    ///
+    /// # Errors
+    /// The node can't be prepared.
+    pub fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { fs, facts, services, nginx } = parts;
+        let userdb = UserDb::start(Arc::clone(&fs))?;
+        let ids = SystemIds {
+            web_uid: userdb.user_id("www-data")?.ok_or(StartError::Missing("user www-data", "nginx-light"))?,
+            web_gid: userdb.group_id("www-data")?.ok_or(StartError::Missing("group www-data", "nginx-light"))?,
+            panel_gid: userdb.group_id("wcp360")?.ok_or(StartError::Missing("group wcp360", "wcp360 again"))?,
+        };
+        prepare_node(&fs, &facts, ids, &*services)?;
+        let manifests = Manifests::new(Arc::clone(&fs));
+        let journal = Journal::new(Arc::clone(&fs));
+        let names = Names::new(&facts.config.hostname);
+        let mut used = userdb.numbers()?;
+        for account in manifests.accounts()? {
+            match manifests.domains(&account) {
+                Ok(domains) => {
+                    if let Err(error) = names.claim(&account, &names::hosts(&domains)) {
+                        tracing::error!(%account, %error, "two accounts claim the same name; remove it from one of them");
+                    }
+                }
+                Err(error) => tracing::error!(%account, %error, "unreadable manifests"),
+            }
+        }
+        // Trees in the trash still belong to numbers.
+        for name in fs.list(&format!("{}/.trash", facts.base_dir))? {
+            used.extend(name.split('-').nth(1).and_then(|uid| uid.parse::<u32>().ok()));
+        }
+        let uids = Uids::open(Arc::clone(&fs), facts.config.uid_min, facts.config.uid_max, &used)?;
+        let base = wcp360_agent_render::nginx::base(&facts)?;
+        let (nginx, live) = Nginx::start(Arc::clone(&fs), nginx, base)?;
+        if let Err(error) = live {
+            tracing::error!(%error, "the node's nginx configuration could not be brought up to date; the last good one stays");
+        }
+        let engine = Self {
+            fs,
+            facts,
+            ids,
+            services,
+            userdb,
+            nginx,
+            manifests,
+            journal,
+            uids,
+            names,
+            locks: Mutex::default(),
+            unfinished: Mutex::default(),
+        };
+        engine.find_unfinished()?;
+        Ok(engine)
+    }
+
+    /// Facts about the node.
+    pub fn facts(&self) -> &NodeFacts {
+        &self.facts
+    }
+
+    /// The services.
+    pub fn services(&self) -> &Arc<dyn ServiceManager> {
+        &self.services
+    }
+
+    /// The files.
+    pub fn fs(&self) -> &Arc<Fs> {
+        &self.fs
+    }
+
+    /// How many operations are unfinished.
+    pub fn unfinished(&self) -> u64 {
+        guard(&self.unfinished).len() as u64
+    }
+
+    /// All accounts.
+    ///
+    /// # Errors
+    /// The directory can't be read.
+    pub fn accounts(&self) -> Result<Vec<AccountSummary>, AgentError> {
+        let names = self.manifests.accounts().map_err(|e| failed(&e))?;
+        let summary = |username: Username| match self.manifests.load(&username) {
+            Ok(Some(record)) => AccountSummary { username, revision: Some(record.revision), error: None },
+            Ok(None) => AccountSummary { username, revision: None, error: Some("it was just deleted".into()) },
+            Err(error) => AccountSummary { username, revision: None, error: Some(error.to_string()) },
+        };
+        Ok(names.into_iter().map(summary).collect())
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// It does not exist, or its manifests can't be read.
+    pub fn account(&self, name: &Username) -> Result<AccountRecord, AgentError> {
+        self.manifests.load(name).map_err(|e| failed(&e))?.ok_or_else(|| not_found(name))
+    }
+
+    /// Held while an account is changed. Others change meanwhile.
+    fn lock_of(&self, name: &Username) -> Arc<Mutex<()>> {
+        let mut locks = guard(&self.locks);
+        // Those that nobody holds or waits for are not kept.
+        if locks.len() > 1024 {
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        }
+        Arc::clone(locks.entry(name.clone()).or_default())
+    }
+
+    /// The resources of a set. A PHP version that was removed from the node must not keep an account from being changed or
+    /// deleted, so what it was is rendered as if the version were there.
+    fn resources(&self, set: Option<&ManifestSet>, former: bool) -> Result<Vec<Resource>, RenderError> {
+        let Some(set) = set else { return Ok(Vec::new()) };
+        let version = &set.services.php.version;
+        if former && !self.facts.php_versions.contains(version) {
+            let mut facts = self.facts.clone();
+            facts.php_versions.push(version.clone());
+            return wcp360_agent_render::render(set, &facts);
+        }
+        wcp360_agent_render::render(set, &self.facts)
+    }
+
+    fn sides(&self, from: Option<&ManifestSet>, to: Option<&ManifestSet>) -> Result<Sides, RenderError> {
+        Ok(Sides { from: self.resources(from, true)?, to: self.resources(to, false)? })
+    }
+}
+
+/// Brings the node's own directories and units up to date.
+fn prepare_node(
+    fs: &Fs,
+    facts: &NodeFacts,
+    ids: SystemIds,
+    services: &dyn ServiceManager,
+) -> Result<(), StartError> {
+    use crate::fsx::{Access, Durability};
+    use wcp360_agent_render::{Kind, Principal};
+    let group = |principal| match principal {
+        Principal::Web => ids.web_gid,
+        Principal::Panel => ids.panel_gid,
+        Principal::Root | Principal::Account => 0,
+    };
+    let mut units_changed = false;
+    for resource in node::render_node(facts)? {
+        match resource.kind {
+            Kind::Dir { path, group: owner, mode, .. } => {
+                fs.ensure_dir(path.as_str(), Access { uid: 0, gid: group(owner), mode })?;
+            }
+            Kind::File { path, content, mode, .. } => {
+                let access = Access { uid: 0, gid: 0, mode };
+                let same = |(bytes, meta): (Vec<u8>, crate::fsx::Meta)| {
+                    bytes == content.as_bytes() && meta.access == access
+                };
+                if !fs.read(path.as_str())?.is_some_and(same) {
+                    fs.write(path.as_str(), content.as_bytes(), access, Durability::Derived)?;
+                    units_changed = true;
+                }
+            }
+            other => return Err(StartError::Node(format!("{other:?} is not a resource of a node"))),
+        }
+    }
+    if units_changed {
+        services.read_units_again().map_err(|e| StartError::Node(e.to_string()))?;
+    }
+    panel_certificate(fs, facts)
+}
+
+/// nginx does not start without the panel's certificate.
+fn panel_certificate(fs: &Fs, facts: &NodeFacts) -> Result<(), StartError> {
+    use crate::fsx::{Access, Durability};
+    let path = wcp360_agent_render::paths::PANEL_CERT;
+    let mut names = vec![facts.config.hostname.clone()];
+    if facts.config.hostname != "localhost" {
+        names.push("localhost".into());
+    }
+    let now = jiff::Timestamp::now().as_second();
+    let found = fs.read(path)?.map(|(pem, _)| crate::cert::shortcoming(&pem, &names[..1], now));
+    // One that an administrator has put there may name more than ours would: only what is missing counts.
+    if found.is_none_or(|shortcoming| shortcoming.is_some_and(|why| !why.starts_with("it covers"))) {
+        let pem = crate::cert::self_signed(&names, now).map_err(|e| StartError::Node(e.to_string()))?;
+        fs.write(path, pem.as_bytes(), Access { uid: 0, gid: 0, mode: 0o600 }, Durability::Durable)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What the mutexes here guard is valid between any two statements; a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(error: &dyn std::fmt::Display) -> AgentError {
+    AgentError::new(AgentErrorCode::Failed, error.to_string())
+}
+
+fn not_found(name: &Username) -> AgentError {
+    AgentError::new(AgentErrorCode::NotFound, format!("there is no account \"{name}\" on this node"))
+}

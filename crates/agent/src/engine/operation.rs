@@ -1,0 +1,311 @@
+//! One operation from request to answer.
+
+use super::kinds::KindError;
+use super::{Engine, Steps, Work, failed, guard, not_found};
+use crate::journal::{Entry, State};
+use crate::names::{self, NameConflict};
+use jiff::Timestamp;
+use wcp360_agent_proto::{AccountRecord, AgentError, AgentErrorCode, ConvergeRequest, Converged, PlanRequest};
+use wcp360_types::manifest::{ManifestSet, MetaManifest, SCHEMA_VERSION};
+use wcp360_types::plan::Plan;
+use wcp360_types::{Domain, Revision, Username};
+
+/// What the account is now and what it shall be, checked.
+struct Checked {
+    from: Option<AccountRecord>,
+    to: Option<ManifestSet>,
+}
+
+impl From<KindError> for AgentError {
+    fn from(error: KindError) -> Self {
+        let code = match error {
+            KindError::Rejected(_) => AgentErrorCode::Rejected,
+            KindError::Taken(_) => AgentErrorCode::Taken,
+            KindError::Failed(_) => AgentErrorCode::Failed,
+        };
+        AgentError::new(code, error.to_string())
+    }
+}
+
+fn taken(message: impl Into<String>) -> AgentError {
+    AgentError::new(AgentErrorCode::Taken, message)
+}
+
+fn hosts(set: Option<&ManifestSet>) -> Vec<Domain> {
+    set.map(|set| names::hosts(&set.domains)).unwrap_or_default()
+}
+
+fn conflict(error: &NameConflict) -> AgentError {
+    taken(format!("{error}; choose another name"))
+}
+
+impl Engine {
+    /// What a change would do.
+    ///
+    /// # Errors
+    /// It would be refused.
+    pub fn plan(&self, name: &Username, request: &PlanRequest) -> Result<Plan, AgentError> {
+        let lock = self.lock_of(name);
+        let _held = guard(&lock);
+        let from = self.base(name, request.base_revision.as_ref(), request.desired.is_none())?;
+        let uid = from.as_ref().and_then(|record| record.manifests.account.uid).unwrap_or_else(|| self.uids.peek());
+        let checked = self.check(name, from, request.desired.as_ref(), uid)?;
+        self.names.check(name, &hosts(checked.to.as_ref())).map_err(|e| conflict(&e))?;
+        let from = checked.from.map(|record| record.manifests);
+        let work = self.work(name, uid, Timestamp::now(), from.is_none());
+        let sides = self.sides(from.as_ref(), checked.to.as_ref()).map_err(|e| failed(&e))?;
+        let steps = Steps::plan(&work, sides, checked.to.as_ref())?;
+        Ok(describe(name, from.as_ref(), checked.to.as_ref(), &steps))
+    }
+
+    /// Makes the machine what the request says.
+    ///
+    /// # Errors
+    /// It was refused, or failed; then the machine is what it was, unless the code is `Inconsistent`.
+    pub fn converge(&self, name: &Username, request: &ConvergeRequest) -> Result<Converged, AgentError> {
+        let lock = self.lock_of(name);
+        let _held = guard(&lock);
+        if let Some(entry) = self.journal.read(request.operation).map_err(|e| failed(&e))? {
+            if let Some(answer) = self.known(name, entry)? {
+                return answer;
+            }
+        }
+        let pending = guard(&self.unfinished).get(name).copied();
+        if let Some(operation) = pending {
+            // Nothing can be built on a half-done state: finish or take back first.
+            let _answer = self.resume(operation)?;
+        }
+        let from = self.base(name, request.base_revision.as_ref(), request.desired.is_none())?;
+        let started_at = Timestamp::now();
+        let uid = match &from {
+            Some(record) => record.manifests.account.uid.ok_or_else(|| failed(&"account.json has no uid"))?,
+            None => self.uids.peek(),
+        };
+        let mut checked = self.check(name, from, request.desired.as_ref(), uid)?;
+        let wanted = hosts(checked.to.as_ref());
+        let before = hosts(checked.from.as_ref().map(|record| &record.manifests));
+        self.names.claim(name, &wanted).map_err(|e| conflict(&e))?;
+        // From here on every way out gives back the names that are not kept.
+        let given_back = |error: AgentError| {
+            self.names.settle(name, &wanted, &before);
+            error
+        };
+        if checked.from.is_none()
+            && let Some(set) = &mut checked.to
+        {
+            let numbers = self.userdb.numbers().map_err(|e| given_back(failed(&e)))?;
+            let uid = self.uids.allocate(&numbers).map_err(|e| given_back(failed(&e)))?;
+            set.account.uid = Some(uid);
+            set.account.gid = Some(uid);
+        }
+        let mut entry = Entry {
+            operation: request.operation,
+            account: name.clone(),
+            from: checked.from.map(|record| record.manifests),
+            to: checked.to,
+            audit: request.audit.clone(),
+            started_at,
+            state: State::Applying,
+            answer: None,
+        };
+        self.journal.write(&entry).map_err(|e| given_back(failed(&e)))?;
+        self.run(&mut entry, false)
+    }
+
+    /// The answer to an operation that the journal knows; `None`: it is to be tried anew.
+    fn known(&self, name: &Username, entry: Entry) -> Result<Option<Result<Converged, AgentError>>, AgentError> {
+        if entry.account != *name {
+            let message = format!("this operation is about \"{}\"; use a new operation id", entry.account);
+            return Err(super::validate::invalid(message));
+        }
+        if !entry.is_finished() {
+            return self.resume(entry.operation).map(Some);
+        }
+        match entry.answer {
+            // It was taken back for a reason that may have passed.
+            Some(Err(error)) if error.is_transient() => Ok(None),
+            answer => Ok(answer),
+        }
+    }
+
+    /// What the account is now, if that is what the request was made from.
+    fn base(&self, name: &Username, base: Option<&Revision>, delete: bool) -> Result<Option<AccountRecord>, AgentError> {
+        let current = self.manifests.load(name).map_err(|e| failed(&e))?;
+        match (&current, base) {
+            (None, None) if delete => Err(not_found(name)),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(not_found(name)),
+            (Some(record), Some(base)) if record.revision == *base => Ok(current),
+            (Some(_), None) if !delete => Err(taken(format!("the account \"{name}\" exists; choose another name"))),
+            (Some(record), _) => Err(AgentError::new(
+                AgentErrorCode::RevisionMoved,
+                format!("\"{name}\" was changed meanwhile, to {}; read it again and repeat the change", record.revision.short()),
+            )),
+        }
+    }
+
+    fn check(
+        &self,
+        name: &Username,
+        from: Option<AccountRecord>,
+        desired: Option<&ManifestSet>,
+        uid: u32,
+    ) -> Result<Checked, AgentError> {
+        let current = from.as_ref().map(|record| &record.manifests);
+        let to = desired.map(|desired| self.complete(name, desired, current, uid)).transpose()?;
+        if from.is_none() && to.is_some() {
+            if self.userdb.find(name.as_str()).map_err(|e| failed(&e))?.is_some() {
+                let message = format!("this machine already has a user or group \"{name}\"; choose another name");
+                return Err(taken(message));
+            }
+            let home = self.facts.home(name);
+            if self.fs.meta(home.as_str()).map_err(|e| failed(&e))?.is_some() {
+                let message = format!("{home} exists; choose another name, or have it moved away");
+                return Err(taken(message));
+            }
+        }
+        Ok(Checked { from, to })
+    }
+
+    pub(super) fn work(&self, name: &Username, uid: u32, started: Timestamp, discard: bool) -> Work<'_> {
+        let trash = format!("{}/.trash/{name}-{uid}-{}", self.facts.base_dir, started.as_second());
+        Work { engine: self, uid, trash, discard, notes: Vec::new() }
+    }
+
+    /// Carries an operation to its end, or back. The journal has it already.
+    pub(super) fn run(&self, entry: &mut Entry, resuming: bool) -> Result<Converged, AgentError> {
+        let result = if entry.state == State::Applying {
+            match self.forward(entry, resuming) {
+                Ok(converged) => {
+                    entry.state = State::Done;
+                    entry.answer = Some(Ok(converged));
+                    self.close(entry)
+                }
+                Err(error) => {
+                    tracing::warn!(account = %entry.account, operation = %entry.operation, %error, "taking it back");
+                    entry.state = State::Reverting;
+                    entry.answer = Some(Err(error));
+                    match self.journal.write(entry) {
+                        Ok(()) => self.back(entry),
+                        Err(error) => Err(failed(&error)),
+                    }
+                }
+            }
+        } else {
+            self.back(entry)
+        };
+        match result {
+            Ok(()) => {
+                guard(&self.unfinished).remove(&entry.account);
+                let (before, after) = if entry.state == State::Done {
+                    (hosts(entry.from.as_ref()), hosts(entry.to.as_ref()))
+                } else {
+                    (hosts(entry.to.as_ref()), hosts(entry.from.as_ref()))
+                };
+                self.names.settle(&entry.account, &before, &after);
+                entry.answer.clone().unwrap_or_else(|| {
+                    Err(failed(&"the change was interrupted and has been taken back; try again"))
+                })
+            }
+            Err(error) => {
+                // The names stay taken: nobody else may have them before it is settled.
+                guard(&self.unfinished).insert(entry.account.clone(), entry.operation);
+                tracing::error!(account = %entry.account, operation = %entry.operation, %error, "neither done nor undone");
+                let message = format!("\"{}\" is neither changed nor put back yet: {error}; the agent goes on trying", entry.account);
+                Err(AgentError::new(AgentErrorCode::Inconsistent, message))
+            }
+        }
+    }
+
+    /// To what is wanted, up to the publication of the manifests.
+    fn forward(&self, entry: &Entry, resuming: bool) -> Result<Converged, AgentError> {
+        let (from, to) = (entry.from.as_ref(), entry.to.as_ref());
+        let (applied, mut notes) = self.make(entry, from, to, resuming, false)?;
+        if resuming {
+            notes.push("finished after an interruption".into());
+        }
+        let record = match to {
+            Some(set) => {
+                let revision = set.revision();
+                let meta = MetaManifest {
+                    schema_version: SCHEMA_VERSION,
+                    last_applied_revision: revision.clone(),
+                    last_applied_at: Timestamp::now(),
+                    last_audit_action: entry.audit.clone(),
+                };
+                self.manifests.publish(set, &meta).map_err(|e| failed(&e))?;
+                Some(AccountRecord { revision, manifests: set.clone(), meta })
+            }
+            None => {
+                self.manifests.withdraw(&entry.account).map_err(|e| failed(&e))?;
+                None
+            }
+        };
+        Ok(Converged { record, applied, notes })
+    }
+
+    /// To what was.
+    fn back(&self, entry: &mut Entry) -> Result<(), AgentError> {
+        let (from, to) = (entry.from.as_ref(), entry.to.as_ref());
+        self.make(entry, to, from, true, from.is_none())?;
+        let published = self.manifests.load(&entry.account).map_err(|e| failed(&e))?;
+        match (from, published) {
+            (None, _) => self.manifests.withdraw(&entry.account).map_err(|e| failed(&e))?,
+            (Some(set), Some(record)) if record.manifests == *set => {}
+            (Some(set), _) => {
+                let meta = MetaManifest {
+                    schema_version: SCHEMA_VERSION,
+                    last_applied_revision: set.revision(),
+                    last_applied_at: Timestamp::now(),
+                    last_audit_action: entry.audit.clone(),
+                };
+                self.manifests.publish(set, &meta).map_err(|e| failed(&e))?;
+            }
+        }
+        entry.state = State::RolledBack;
+        self.close(entry)
+    }
+
+    fn close(&self, entry: &Entry) -> Result<(), AgentError> {
+        self.journal.write(entry).map_err(|e| failed(&e))
+    }
+
+    fn make(
+        &self,
+        entry: &Entry,
+        from: Option<&ManifestSet>,
+        to: Option<&ManifestSet>,
+        tidy: bool,
+        discard: bool,
+    ) -> Result<(Plan, Vec<String>), AgentError> {
+        let uid = to.or(from).and_then(|set| set.account.uid).ok_or_else(|| failed(&"account.json has no uid"))?;
+        let mut work = self.work(&entry.account, uid, entry.started_at, discard);
+        let started = std::time::Instant::now();
+        let sides = self.sides(from, to).map_err(|e| failed(&e))?;
+        let steps = Steps::plan(&work, sides, to)?;
+        let planned = started.elapsed();
+        if tidy {
+            steps.tidy(&work)?;
+        }
+        steps.apply(&mut work)?;
+        tracing::debug!(
+            account = %entry.account,
+            plan_micros = u64::try_from(planned.as_micros()).unwrap_or(u64::MAX),
+            apply_micros = u64::try_from((started.elapsed() - planned).as_micros()).unwrap_or(u64::MAX),
+            "converged"
+        );
+        Ok((describe(&entry.account, from, to, &steps), work.notes))
+    }
+}
+
+fn describe(name: &Username, from: Option<&ManifestSet>, to: Option<&ManifestSet>, steps: &Steps) -> Plan {
+    let (resources, services) = steps.describe();
+    Plan {
+        account: name.clone(),
+        base_revision: from.map(ManifestSet::revision),
+        target_revision: to.map(ManifestSet::revision),
+        resources,
+        services,
+        data_loss: steps.data_loss(),
+    }
+}

@@ -1,0 +1,124 @@
+//! After a crash, after a boot, and from time to time.
+
+use super::{Engine, failed, guard};
+use crate::fsx::FsError;
+use crate::journal::Entry;
+use crate::names;
+use jiff::Timestamp;
+use wcp360_agent_proto::{AgentError, Converged};
+use wcp360_types::{OperationId, Username};
+
+/// How long answers of finished operations are kept.
+const REMEMBERED_SECONDS: i64 = 86_400;
+
+impl Engine {
+    /// Lists what a crash interrupted, and takes its names, so that nobody else gets them meanwhile.
+    pub(super) fn find_unfinished(&self) -> Result<(), FsError> {
+        let (entries, unreadable) = self.journal.all()?;
+        for error in unreadable {
+            tracing::error!(%error, "a journal entry can't be read; move it away after looking at its account");
+        }
+        for entry in entries.into_iter().filter(|entry| !entry.is_finished()) {
+            for set in [&entry.from, &entry.to].into_iter().flatten() {
+                if let Err(error) = self.names.claim(&entry.account, &names::hosts(&set.domains)) {
+                    tracing::error!(account = %entry.account, %error, "an unfinished operation wants a name that is taken");
+                }
+            }
+            guard(&self.unfinished).insert(entry.account, entry.operation);
+        }
+        Ok(())
+    }
+
+    /// Finishes, or takes back, everything unfinished. Returns how much is left.
+    pub fn recover(&self) -> u64 {
+        let pending: Vec<(Username, OperationId)> =
+            guard(&self.unfinished).iter().map(|(name, operation)| (name.clone(), *operation)).collect();
+        for (name, operation) in pending {
+            let lock = self.lock_of(&name);
+            let _held = guard(&lock);
+            if guard(&self.unfinished).get(&name) != Some(&operation) {
+                continue;
+            }
+            match self.resume(operation) {
+                Ok(Ok(_)) => tracing::info!(account = %name, %operation, "interrupted operation finished"),
+                Ok(Err(error)) => tracing::warn!(account = %name, %operation, %error, "interrupted operation taken back"),
+                Err(error) => tracing::error!(account = %name, %operation, %error, "interrupted operation still open"),
+            }
+        }
+        self.unfinished()
+    }
+
+    /// Goes on with an operation of the journal. The outer error: it is still open. The account's lock is held.
+    pub(super) fn resume(&self, operation: OperationId) -> Result<Result<Converged, AgentError>, AgentError> {
+        let entry = self.journal.read(operation).map_err(|e| failed(&e))?;
+        let mut entry: Entry = entry.ok_or_else(|| failed(&"the journal has lost the operation"))?;
+        let answer = self.run(&mut entry, true);
+        if entry.is_finished() {
+            return Ok(answer);
+        }
+        match answer {
+            Err(error) => Err(error),
+            Ok(_) => Err(failed(&"it is still open")),
+        }
+    }
+
+    /// Compares one account with its manifests and repairs what differs. Returns what was changed.
+    ///
+    /// # Errors
+    /// Something can't be repaired.
+    pub fn repair(&self, name: &Username) -> Result<Vec<String>, AgentError> {
+        let lock = self.lock_of(name);
+        let _held = guard(&lock);
+        if guard(&self.unfinished).contains_key(name) {
+            return Ok(Vec::new());
+        }
+        let Some(record) = self.manifests.load(name).map_err(|e| failed(&e))? else { return Ok(Vec::new()) };
+        let set = &record.manifests;
+        let uid = set.account.uid.ok_or_else(|| failed(&"account.json has no uid"))?;
+        let mut work = self.work(name, uid, Timestamp::now(), false);
+        let sides = self.sides(Some(set), Some(set)).map_err(|e| failed(&e))?;
+        let steps = super::Steps::plan(&work, sides, Some(set))?;
+        steps.apply(&mut work)?;
+        Ok(steps.describe().0.into_iter().map(|resource| resource.key).collect())
+    }
+
+    /// Compares every account with its manifests: once after a boot, because what is derived from manifests is not put on
+    /// disk at once, and what is in /run is gone.
+    pub fn repair_all(&self) {
+        let Ok(accounts) = self.manifests.accounts() else { return };
+        for name in accounts {
+            match self.repair(&name) {
+                Ok(changed) if changed.is_empty() => {}
+                Ok(changed) => tracing::warn!(account = %name, ?changed, "repaired"),
+                Err(error) => tracing::error!(account = %name, %error, "can't be repaired"),
+            }
+        }
+    }
+
+    /// Forgets answers of yesterday and removes trees whose time in the trash is over.
+    pub fn clean_up(&self) {
+        let now = Timestamp::now().as_second();
+        match self.journal.all() {
+            Ok((entries, _)) => {
+                let old = |entry: &&Entry| entry.is_finished() && now - entry.started_at.as_second() > REMEMBERED_SECONDS;
+                for entry in entries.iter().filter(old) {
+                    if let Err(error) = self.journal.forget(entry.operation) {
+                        tracing::warn!(%error, "an old journal entry stays");
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "the journal can't be read"),
+        }
+        let trash = format!("{}/.trash", self.facts.base_dir);
+        let keep = i64::from(self.facts.config.retention_days) * 86_400;
+        for tree in self.fs.list(&trash).unwrap_or_default() {
+            let since = tree.rsplit('-').next().and_then(|text| text.parse::<i64>().ok());
+            if since.is_some_and(|since| now - since > keep) {
+                match self.fs.remove_tree(&format!("{trash}/{tree}")) {
+                    Ok(_) => tracing::info!(tree, "removed from the trash"),
+                    Err(error) => tracing::error!(tree, %error, "can't be removed from the trash"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Generations on disk.
+
+use super::{NginxError, SiteChange};
+use crate::fsx::{Access, Durability, Fs, FsError};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use wcp360_agent_render::nginx::{GENERATION_FILE, SITES_DIR, generation_file};
+use wcp360_agent_render::paths::NGINX;
+
+const FILE: Access = Access { uid: 0, gid: 0, mode: 0o644 };
+const DIR: Access = Access { uid: 0, gid: 0, mode: 0o755 };
+/// How many generations are kept, the current one included.
+const KEEP: usize = 3;
+
+/// The directories `gen-<n>` and the link `current`.
+pub(super) struct Generations {
+    fs: Arc<Fs>,
+    base: BTreeMap<String, String>,
+}
+
+impl From<FsError> for NginxError {
+    fn from(error: FsError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Generations {
+    pub(super) fn new(fs: Arc<Fs>, base: BTreeMap<String, String>) -> Self {
+        Self { fs, base }
+    }
+
+    pub(super) fn dir(number: u64) -> String {
+        format!("{NGINX}/gen-{number}")
+    }
+
+    pub(super) fn path_of(&self, number: u64) -> PathBuf {
+        self.fs.layout().real(&format!("{}/nginx.conf", Self::dir(number)))
+    }
+
+    pub(super) fn current(&self) -> Result<Option<u64>, NginxError> {
+        let target = self.fs.read_link(&format!("{NGINX}/current"))?;
+        Ok(target.and_then(|target| target.strip_prefix("gen-")?.parse().ok()))
+    }
+
+    pub(super) fn site(&self, file: &str) -> Result<Option<String>, NginxError> {
+        let Some(current) = self.current()? else { return Ok(None) };
+        let content = self.fs.read(&format!("{}/{SITES_DIR}/{file}", Self::dir(current)))?;
+        Ok(content.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Whether the current generation has the base that this program renders.
+    pub(super) fn base_is_current(&self) -> Result<bool, NginxError> {
+        let Some(current) = self.current()? else { return Ok(false) };
+        for (file, content) in &self.base {
+            let found = self.fs.read(&format!("{}/{file}", Self::dir(current)))?;
+            if found.is_none_or(|(bytes, _)| bytes != content.as_bytes()) {
+                return Ok(false);
+            }
+        }
+        let number = self.fs.read(&format!("{}/{GENERATION_FILE}", Self::dir(current)))?;
+        Ok(number.is_some_and(|(bytes, _)| bytes == generation_file(current).as_bytes()))
+    }
+
+    fn numbers(&self) -> Result<Vec<u64>, NginxError> {
+        let mut numbers: Vec<u64> =
+            self.fs.list(NGINX)?.iter().filter_map(|name| name.strip_prefix("gen-")?.parse().ok()).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Builds the next generation: the base, the sites of the current one, and `change` on top.
+    pub(super) fn build(&self, change: &SiteChange) -> Result<u64, NginxError> {
+        let current = self.current()?;
+        let number = self.numbers()?.last().copied().max(current).unwrap_or(0) + 1;
+        let dir = Self::dir(number);
+        let sites = format!("{dir}/{SITES_DIR}");
+        self.fs.ensure_dir(&dir, DIR)?;
+        self.fs.ensure_dir(&sites, DIR)?;
+        for (file, content) in &self.base {
+            self.fs.write(&format!("{dir}/{file}"), content.as_bytes(), FILE, Durability::Derived)?;
+        }
+        let own = generation_file(number);
+        self.fs.write(&format!("{dir}/{GENERATION_FILE}"), own.as_bytes(), FILE, Durability::Derived)?;
+        if let Some(current) = current {
+            let old = format!("{}/{SITES_DIR}", Self::dir(current));
+            for file in self.fs.list(&old)? {
+                if file.ends_with(".conf") && !change.contains_key(&file) {
+                    self.fs.hard_link(&format!("{old}/{file}"), &format!("{sites}/{file}"))?;
+                }
+            }
+        }
+        for (file, content) in change {
+            if let Some(content) = content {
+                self.fs.write(&format!("{sites}/{file}"), content.as_bytes(), FILE, Durability::Derived)?;
+            }
+        }
+        Ok(number)
+    }
+
+    pub(super) fn make_current(&self, number: u64) -> Result<(), NginxError> {
+        let link = format!("{NGINX}/current");
+        self.fs.symlink(&link, &format!("gen-{number}"), 0, 0)?;
+        Ok(self.fs.sync_parent(&link)?)
+    }
+
+    /// Removes a candidate that was not used. What can't be removed is only litter.
+    pub(super) fn discard(&self, number: u64) {
+        if let Err(error) = self.fs.remove_tree(&Self::dir(number)) {
+            tracing::warn!(%error, "an unused nginx generation stays behind");
+        }
+    }
+
+    /// Removes all but the last few.
+    pub(super) fn prune(&self, current: u64) {
+        let Ok(numbers) = self.numbers() else { return };
+        let old = numbers.into_iter().filter(|number| *number < current).rev().skip(KEEP - 1);
+        old.for_each(|number| self.discard(number));
+    }
+}

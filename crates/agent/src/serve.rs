@@ -1,0 +1,180 @@
+//! The daemon: puts the parts together and runs until it is told to stop.
+
+use crate::api::{App, CheckedListener, router};
+use crate::config;
+use crate::engine::{Engine, Parts};
+use crate::fsx::Fs;
+use crate::layout::Layout;
+use crate::manifests::Manifests;
+use crate::nginx::Real;
+use crate::reaper::{self, Reaper};
+use crate::services;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use wcp360_agent_proto::DEFAULT_SOCKET;
+
+/// Why the daemon ends.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const LOG: &str = "/var/log/wcp360/agent.log";
+/// In /run, so that it is gone after a boot.
+const SINCE_BOOT: &str = "/run/wcp360/agent.repaired";
+
+/// Checks the settings and all manifests; prints what is wrong. Returns whether anything is.
+///
+/// # Errors
+/// The settings can't be used.
+pub fn check() -> Result<bool, Error> {
+    let layout = Layout::system();
+    let config = config::load(&layout)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}: good", config::CONFIG)?;
+    let manifests = Manifests::new(Arc::new(Fs::open(&layout, &config.base_dir)?));
+    let facts = config::facts(config, &layout)?;
+    let mut bad = false;
+    for name in manifests.accounts()? {
+        let problem = match manifests.load(&name) {
+            Ok(Some(record)) => wcp360_agent_render::render(&record.manifests, &facts).err().map(|e| e.to_string()),
+            Ok(None) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        bad |= problem.is_some();
+        writeln!(out, "{name}: {}", problem.as_deref().unwrap_or("good"))?;
+    }
+    Ok(bad)
+}
+
+/// Runs the daemon.
+///
+/// # Errors
+/// It can't start.
+pub fn run() -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("wcp360-agent must run as root; start it with: systemctl start wcp360-agent".into());
+    }
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let layout = Layout::system();
+    let config = config::load(&layout)?;
+    log_to(&config.log_level)?;
+    // Few threads: the work is in the blocking pool, whose threads end when they are idle.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_keep_alive(Duration::from_secs(10))
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(serve(layout, config));
+    runtime.shutdown_timeout(Duration::from_secs(15));
+    result
+}
+
+async fn serve(layout: Layout, config: wcp360_types::node::NodeConfig) -> Result<(), Error> {
+    let base_dir = config.base_dir.clone();
+    let services = services::for_this_machine().await?;
+    let facts = config::facts(config, &layout)?;
+    let engine = tokio::task::spawn_blocking(move || -> Result<Arc<Engine>, Error> {
+        let fs = Arc::new(Fs::open(&layout, &base_dir)?);
+        let nginx = Arc::new(Real { services: Arc::clone(&services) });
+        let engine = Arc::new(Engine::start(Parts { fs, facts, services, nginx })?);
+        engine.recover();
+        Ok(engine)
+    })
+    .await??;
+    let listener = listen(&engine)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    in_background(&engine);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), backend = engine.services().name(), "ready");
+    axum::serve(listener, router(Arc::new(App::new(engine))))
+        .with_graceful_shutdown(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            tracing::info!("stopping: what is under way is finished first");
+        })
+        .await?;
+    Ok(())
+}
+
+/// Listens on the agent's socket, which core may write to and nobody else.
+fn listen(engine: &Engine) -> Result<CheckedListener, Error> {
+    let panel = engine.userdb.user_id("wcp360")?.ok_or("the system has no user wcp360; run the installer again")?;
+    engine.fs().remove_file(DEFAULT_SOCKET)?;
+    let listener = UnixListener::bind(DEFAULT_SOCKET)?;
+    engine.fs().set_socket_access(DEFAULT_SOCKET, 0, engine.ids.panel_gid, 0o660)?;
+    Ok(CheckedListener::new(listener, panel))
+}
+
+/// What runs besides requests.
+fn in_background(engine: &Arc<Engine>) {
+    let shared = Arc::clone(engine);
+    every(reaper::INTERVAL, move || {
+        let services = Arc::clone(shared.services());
+        let mut reaper = Reaper::default();
+        move || reaper.look(&services)
+    });
+    let shared = Arc::clone(engine);
+    every(Duration::from_secs(30), move || {
+        move || {
+            if shared.unfinished() > 0 {
+                shared.recover();
+            }
+        }
+    });
+    let shared = Arc::clone(engine);
+    every(Duration::from_secs(3600), move || move || shared.clean_up());
+    let shared = Arc::clone(engine);
+    tokio::task::spawn_blocking(move || {
+        shared.clean_up();
+        if matches!(shared.fs().meta(SINCE_BOOT), Ok(None)) {
+            shared.repair_all();
+            let access = crate::fsx::Access { uid: 0, gid: 0, mode: 0o600 };
+            if let Err(error) = shared.fs().ensure_file(SINCE_BOOT, access) {
+                tracing::warn!(%error, "accounts will be compared again at the next start");
+            }
+        }
+    });
+}
+
+/// Calls something again and again, where it may block.
+fn every<F: FnMut() + Send + 'static>(interval: Duration, make: impl FnOnce() -> F) {
+    let mut work = make();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match tokio::task::spawn_blocking(move || {
+                work();
+                work
+            })
+            .await
+            {
+                Ok(again) => work = again,
+                Err(error) => {
+                    tracing::error!(%error, "a background task has ended");
+                    return;
+                }
+            }
+        }
+    });
+}
+
+/// Logs JSON lines to the log file and to standard output.
+fn log_to(level: &str) -> Result<(), Error> {
+    use std::os::unix::fs::OpenOptionsExt;
+    use tracing_subscriber::fmt::writer::MakeWriterExt;
+    std::fs::create_dir_all("/var/log/wcp360")?;
+    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits())?;
+    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(no_follow).open(LOG)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o640))?;
+    let filter = tracing_subscriber::EnvFilter::new(format!("{level},zbus=warn,hyper=warn"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stdout.and(Arc::new(file)))
+        .try_init()?;
+    Ok(())
+}

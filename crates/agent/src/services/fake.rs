@@ -1,0 +1,61 @@
+//! A backend for tests: a directory with a file for each running unit, so that its state outlives the process, as that of
+//! a real one does.
+
+use super::{Running, ServiceError, ServiceManager, UnitStatus};
+use std::path::PathBuf;
+use wcp360_agent_render::SliceLimits;
+
+/// Pretends to start and stop.
+#[derive(Debug)]
+pub struct Fake {
+    dir: PathBuf,
+}
+
+impl Fake {
+    /// Keeps its state in `dir`.
+    pub fn new(dir: PathBuf) -> Self {
+        std::fs::create_dir_all(&dir).expect("a directory for the pretended services");
+        Self { dir }
+    }
+}
+
+impl ServiceManager for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+    #[allow(clippy::disallowed_methods)] // only in tests
+    fn start(&self, unit: &str) -> Result<(), ServiceError> {
+        crate::crash::point("start");
+        if unit.contains("broken") {
+            return Err(ServiceError::new("start", unit, "it is said to be broken"));
+        }
+        std::fs::write(self.dir.join(unit), "").map_err(|e| ServiceError::new("start", unit, e))?;
+        crate::crash::point("start done");
+        Ok(())
+    }
+    fn stop(&self, unit: &str) -> Result<(), ServiceError> {
+        crate::crash::point("stop");
+        let _ = std::fs::remove_file(self.dir.join(unit));
+        crate::crash::point("stop done");
+        Ok(())
+    }
+    fn restart_if_running(&self, _: &str) -> Result<(), ServiceError> {
+        Ok(())
+    }
+    fn reload(&self, _: &str) -> Result<(), ServiceError> {
+        Ok(())
+    }
+    fn status(&self, unit: &str) -> Result<UnitStatus, ServiceError> {
+        let active = self.dir.join(unit).exists();
+        Ok(UnitStatus { active, state: if active { "active" } else { "inactive" }.into() })
+    }
+    fn running(&self, _: &str) -> Result<Vec<Running>, ServiceError> {
+        Ok(Vec::new())
+    }
+    fn read_units_again(&self) -> Result<(), ServiceError> {
+        Ok(())
+    }
+    fn limit(&self, _: &str, _: &SliceLimits) -> Result<(), ServiceError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! User ids: given once, in ascending order, and never again.
+
+use crate::fsx::{Access, Durability, Fs, FsError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use wcp360_agent_render::paths::AGENT_STATE;
+
+/// Why there is no number.
+#[derive(Debug, thiserror::Error)]
+pub enum UidError {
+    /// All are given.
+    #[error("all user ids from {0} to {1} have been given once; raise uid_max in /etc/wcp360/wcp360.yaml")]
+    Exhausted(u32, u32),
+    /// The disk, or the user database.
+    #[error("{0}")]
+    Io(String),
+}
+
+impl From<FsError> for UidError {
+    fn from(error: FsError) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
+/// Gives out numbers. The next one is on disk before a number is used, so that neither a deletion nor a crash makes one
+/// come twice: files of a deleted account can't become somebody else's.
+#[derive(Debug)]
+pub struct Uids {
+    fs: Arc<Fs>,
+    min: u32,
+    max: u32,
+    next: Mutex<u32>,
+}
+
+fn path() -> String {
+    format!("{AGENT_STATE}/next-uid")
+}
+
+impl Uids {
+    /// Reads where it was left off. Without that record, numbers above all of `used` are free.
+    ///
+    /// # Errors
+    /// The record can't be read.
+    pub fn open(fs: Arc<Fs>, min: u32, max: u32, used: &HashSet<u32>) -> Result<Self, FsError> {
+        let recorded = match fs.read(&path())? {
+            Some((content, _)) => {
+                let text = String::from_utf8_lossy(&content);
+                text.trim().parse::<u32>().map_err(|e| {
+                    FsError::new("read", &path(), std::io::Error::other(format!("{e}: write the next free uid into it")))
+                })?
+            }
+            None => min,
+        };
+        let highest = used.iter().copied().filter(|uid| (min..=max).contains(uid)).max();
+        let next = recorded.max(min).max(highest.map_or(0, |uid| uid + 1));
+        Ok(Self { fs, min, max, next: Mutex::new(next) })
+    }
+
+    /// The number that would be given next.
+    pub fn peek(&self) -> u32 {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that was never given, and that is not in `taken`.
+    ///
+    /// # Errors
+    /// None is left, or it can't be recorded.
+    pub fn allocate(&self, taken: &HashSet<u32>) -> Result<u32, UidError> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = (*next..=self.max).find(|uid| !taken.contains(uid)).ok_or(UidError::Exhausted(self.min, self.max))?;
+        let access = Access { uid: 0, gid: 0, mode: 0o600 };
+        self.fs.write(&path(), format!("{}\n", uid + 1).as_bytes(), access, Durability::Durable)?;
+        *next = uid + 1;
+        Ok(uid)
+    }
+}
