@@ -192,6 +192,16 @@ fn serve(config: &Config, ready: &mut dyn FnMut() -> io::Result<()>) -> Result<(
 
     let log_path = config.log_dir.join("supervisor.log");
     let mut log = Log::open(&log_path, config.foreground).map_err(file("opening", &log_path))?;
+    let panic_log = log_path.clone();
+    std::panic::set_hook(Box::new(move |info| {
+        if let Ok(mut l) = Log::open(&panic_log, true) {
+            l.write(
+                Level::Error,
+                None,
+                &format!("the supervisor crashed: {info}. Units go on; start it again to adopt them"),
+            );
+        }
+    }));
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let open_files = raise_open_files();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(system("becoming a subreaper"))?;

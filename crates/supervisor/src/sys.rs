@@ -86,6 +86,47 @@ pub(crate) fn read_signals(fd: BorrowedFd<'_>) -> Vec<i32> {
     out
 }
 
+/// Receives a datagram without waiting, and the process id of its sender (the socket has SO_PASSCRED). Descriptors that came with
+/// it are closed. rustix 1.1 has this too, but misparses a second control message when the first is not a multiple of 8 long.
+pub(crate) fn receive(fd: BorrowedFd<'_>, text: &mut [u8]) -> Option<(usize, Option<i32>)> {
+    #[repr(align(8))]
+    struct Control([u8; 512]);
+    let mut control = Control([0; 512]);
+    let mut iov = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() };
+    let mut sender = None;
+    // SAFETY: the message header points to `iov` and `control`, which outlive it and have the lengths given. The CMSG macros walk
+    // only the part of `control`, suitably aligned, that the kernel says it filled; payloads are read unaligned and within the
+    // length of their message. Descriptors that arrive are owned by nobody else.
+    unsafe {
+        let mut msg: libc::msghdr = std::mem::zeroed();
+        msg.msg_iov = &mut iov;
+        msg.msg_iovlen = 1;
+        msg.msg_control = control.0.as_mut_ptr().cast();
+        msg.msg_controllen = control.0.len();
+        let n = libc::recvmsg(fd.as_raw_fd(), &mut msg, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC);
+        let n = usize::try_from(n).ok()?;
+        let mut at = libc::CMSG_FIRSTHDR(&msg);
+        while !at.is_null() {
+            let c = &*at;
+            let data = libc::CMSG_DATA(at);
+            let len = c.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
+            match (c.cmsg_level, c.cmsg_type) {
+                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if len >= size_of::<libc::ucred>() => {
+                    sender = Some(data.cast::<libc::ucred>().read_unaligned().pid);
+                }
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                    for i in 0..len / size_of::<RawFd>() {
+                        drop(OwnedFd::from_raw_fd(data.cast::<RawFd>().add(i).read_unaligned()));
+                    }
+                }
+                _ => {}
+            }
+            at = libc::CMSG_NXTHDR(&msg, at);
+        }
+        Some((n, sender))
+    }
+}
+
 /// Gives every signal its default action and blocks none: what a new program expects.
 pub(crate) fn reset_signals() {
     for sig in 1..=64 {

@@ -1,11 +1,8 @@
 //! A service on its way up, and events of its processes.
 
 use std::fs;
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
-
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::requests::failure;
 use super::spawn::Role;
@@ -338,21 +335,13 @@ impl Manager {
             let Some(r) = self.units.get(&id).and_then(|u| u.service.as_deref()) else { return };
             let Some(fd) = &r.notify else { return };
             let mut text = [0u8; 4096];
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1), ScmRights(8))];
-            let mut control = RecvAncillaryBuffer::new(&mut space);
-            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-            let Ok(got) = recvmsg(fd, &mut [IoSliceMut::new(&mut text)], &mut control, flags) else { return };
-            let sender = control.drain().find_map(|m| match m {
-                RecvAncillaryMessage::ScmCredentials(c) => Some(c.pid.as_raw_pid()),
-                // Descriptors that somebody sends are closed.
-                _ => None,
-            });
+            let Some((length, sender)) = sys::receive(fd.as_fd(), &mut text) else { return };
             let is_main = sender.is_some() && sender == r.main.as_ref().map(|m| m.id.pid);
             let allowed = is_main || (r.unit.notify_all && sender.is_some_and(|p| r.tracker.contains(p)));
             if !allowed {
                 continue;
             }
-            let message = String::from_utf8_lossy(&text[..got.bytes]).into_owned();
+            let message = String::from_utf8_lossy(&text[..length]).into_owned();
             self.notified(id, &message);
         }
     }

@@ -59,6 +59,9 @@ impl Manager {
             (_, Phase::WaitDeps | Phase::AutoRestart) => {
                 self.clear_timer(id);
                 self.blocked.retain(|(i, _, _)| *i != id);
+                if let Some(u) = self.units.get_mut(&id) {
+                    u.failure = None;
+                }
                 self.went_down(id, None);
             }
             (UnitKind::Socket, _) => self.close_socket(id),
