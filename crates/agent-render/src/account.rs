@@ -24,13 +24,8 @@ pub(crate) struct Account<'a> {
 /// Something the agent assigns is missing, the PHP version is not installed, or a template is defective.
 pub fn render(set: &ManifestSet, facts: &NodeFacts) -> Result<Vec<Resource>, RenderError> {
     let name = &set.account.username;
-    let account = Account {
-        set,
-        facts,
-        name,
-        home: facts.home(name),
-        suspended: set.account.status == AccountStatus::Suspended,
-    };
+    let account =
+        Account { set, facts, name, home: facts.home(name), suspended: set.account.status == AccountStatus::Suspended };
     let mut out = Vec::new();
     tree(&account, &mut out)?;
     php::service(&account, &mut out)?;

@@ -89,8 +89,14 @@ fn site_dir(account: &Account<'_>, site: &Site, out: &mut Vec<Resource>) -> Resu
     // A site with a server block of its own is never served through the shared one, whose check for links starts below
     // the document root: it finds nothing there.
     let empty = account.suspended || !is_plain(account.set, site);
-    let root = if empty { format!("{}/empty", paths::WEB) } else { format!("{}/{}", account.home, site.document_root) };
-    out.push(Resource::new(Kind::Symlink { path: dir.join("root")?, target: root, owner: Principal::Root }));
+    // Before it logs a request that was not for a file, nginx looks at the document root again, this time from "/" on: the
+    // link must belong to whoever the directory belongs to.
+    let (target, owner) = if empty {
+        (format!("{}/empty", paths::WEB), Principal::Root)
+    } else {
+        (format!("{}/{}", account.home, site.document_root), Principal::Account)
+    };
+    out.push(Resource::new(Kind::Symlink { path: dir.join("root")?, target, owner }));
     let live = serde_json::json!({
         "account": account.name,
         "domain": site.domain,

@@ -146,8 +146,7 @@ async fn node(State(app): State<Arc<App>>) -> Response {
             let initialized = app.bootstrap.is_initialized();
             Ok(NodeInfo {
                 version: env!("CARGO_PKG_VERSION").into(),
-                system_initialized: initialized
-                    .map_err(|e| AgentError::new(AgentErrorCode::Failed, e.to_string()))?,
+                system_initialized: initialized.map_err(|e| AgentError::new(AgentErrorCode::Failed, e.to_string()))?,
                 service_backend: services.name().into(),
                 php_versions: app.engine.facts().php_versions.clone(),
                 services: SERVICES.iter().map(state).collect(),

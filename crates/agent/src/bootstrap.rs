@@ -79,11 +79,13 @@ impl Bootstrap {
     pub fn verify_root(&self, password: &str) -> Result<bool, AgentError> {
         let failed = |message: String| AgentError::new(AgentErrorCode::Failed, message);
         if self.is_initialized().map_err(|e| failed(e.to_string()))? {
-            let message = "the system is initialised: sign in as an administrator, or run \"wcp360 admin create\" as root";
+            let message =
+                "the system is initialised: sign in as an administrator, or run \"wcp360 admin create\" as root";
             return Err(AgentError::new(AgentErrorCode::Invalid, message));
         }
         if !guard(&self.attempts).begin(Instant::now()) {
-            let message = "too many wrong passwords; wait 15 minutes, or use the setup token that the installer printed";
+            let message =
+                "too many wrong passwords; wait 15 minutes, or use the setup token that the installer printed";
             return Err(AgentError::new(AgentErrorCode::Invalid, message));
         }
         let ok = pam::authenticate("wcp360", "root", password).map_err(failed)?;

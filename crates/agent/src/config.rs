@@ -16,7 +16,9 @@ pub enum ConfigError {
     #[error("{CONFIG}: {0}; reinstall, or restore it from a backup")]
     Read(std::io::Error),
     /// Anybody could have written it.
-    #[error("{CONFIG} must belong to root and be writable by nobody else; run: chown root:root {CONFIG} && chmod 0644 {CONFIG}")]
+    #[error(
+        "{CONFIG} must belong to root and be writable by nobody else; run: chown root:root {CONFIG} && chmod 0644 {CONFIG}"
+    )]
     Owner,
     /// Not what it should be.
     #[error("{CONFIG}: {key}: {reason}")]

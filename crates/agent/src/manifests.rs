@@ -70,10 +70,9 @@ impl Manifests {
             let reason = format!("it is about \"{}\"", manifests.account.username);
             return Err(ManifestsError::Unreadable { path: format!("{USERS}/{name}/account.json"), reason });
         }
-        manifests.validate().map_err(|e| ManifestsError::Unreadable {
-            path: format!("{USERS}/{name}/"),
-            reason: e.to_string(),
-        })?;
+        manifests
+            .validate()
+            .map_err(|e| ManifestsError::Unreadable { path: format!("{USERS}/{name}/"), reason: e.to_string() })?;
         let meta = self.read(name, "meta")?;
         Ok(Some(AccountRecord { revision: manifests.revision(), manifests, meta }))
     }

@@ -33,9 +33,9 @@ fn belongs(pid: Pid, uid: u32) -> bool {
         let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or("");
         line.split_whitespace().any(|field| field.parse() == Ok(uid))
     };
-    owner && !std::fs::read_to_string(format!("{dir}/stat")).is_ok_and(|stat| {
-        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
-    })
+    owner
+        && !std::fs::read_to_string(format!("{dir}/stat"))
+            .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
 }
 
 /// Ends every process of `uid`: asks first, then kills. Returns how many are left, which is none unless the kernel holds

@@ -3,7 +3,7 @@
 use crate::api::{App, CheckedListener, router};
 use crate::config;
 use crate::engine::{Engine, Parts};
-use crate::fsx::Fs;
+use crate::fsx::{Durability, Fs};
 use crate::layout::Layout;
 use crate::manifests::Manifests;
 use crate::nginx::Real;
@@ -21,8 +21,9 @@ use wcp360_agent_proto::DEFAULT_SOCKET;
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const LOG: &str = "/var/log/wcp360/agent.log";
-/// In /run, so that it is gone after a boot.
-const SINCE_BOOT: &str = "/run/wcp360/agent.repaired";
+/// Says that all accounts were compared with their manifests since the boot, by this version. In /run, so that it is gone
+/// after a boot.
+const COMPARED: &str = "/run/wcp360/agent.compared";
 
 /// Checks the settings and all manifests; prints what is wrong. Returns whether anything is.
 ///
@@ -127,14 +128,24 @@ fn in_background(engine: &Arc<Engine>) {
     let shared = Arc::clone(engine);
     tokio::task::spawn_blocking(move || {
         shared.clean_up();
-        if matches!(shared.fs().meta(SINCE_BOOT), Ok(None)) {
+        let known = shared.fs().read(COMPARED).ok().flatten();
+        if known.is_none_or(|(content, _)| content != templates_of_this_version().as_bytes()) {
             shared.repair_all();
             let access = crate::fsx::Access { uid: 0, gid: 0, mode: 0o600 };
-            if let Err(error) = shared.fs().ensure_file(SINCE_BOOT, access) {
+            let content = templates_of_this_version();
+            if let Err(error) = shared.fs().write(COMPARED, content.as_bytes(), access, Durability::Derived) {
                 tracing::warn!(%error, "accounts will be compared again at the next start");
             }
         }
     });
+}
+
+/// What accounts' files are rendered by: another release may render them differently.
+fn templates_of_this_version() -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    wcp360_agent_render::templates::TEMPLATES.hash(&mut hasher);
+    format!("{} {:016x}\n", env!("CARGO_PKG_VERSION"), hasher.finish())
 }
 
 /// Calls something again and again, where it may block.

@@ -46,7 +46,11 @@ impl Uids {
             Some((content, _)) => {
                 let text = String::from_utf8_lossy(&content);
                 text.trim().parse::<u32>().map_err(|e| {
-                    FsError::new("read", &path(), std::io::Error::other(format!("{e}: write the next free uid into it")))
+                    FsError::new(
+                        "read",
+                        &path(),
+                        std::io::Error::other(format!("{e}: write the next free uid into it")),
+                    )
                 })?
             }
             None => min,

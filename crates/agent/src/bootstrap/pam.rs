@@ -27,8 +27,12 @@ struct Response {
     code: c_int,
 }
 
-type Converse =
-    extern "C" fn(count: c_int, messages: *mut *const Message, responses: *mut *mut Response, data: *mut c_void) -> c_int;
+type Converse = extern "C" fn(
+    count: c_int,
+    messages: *mut *const Message,
+    responses: *mut *mut Response,
+    data: *mut c_void,
+) -> c_int;
 
 #[repr(C)]
 struct Conversation {

@@ -3,6 +3,7 @@
 use super::kinds::{Difference, KindError, Work};
 use std::collections::BTreeSet;
 use wcp360_agent_render::{Kind, OnChange, Resource};
+use wcp360_types::Username;
 use wcp360_types::manifest::{AccountStatus, ManifestSet};
 use wcp360_types::plan::{PlanAction, PlannedResource};
 
@@ -13,8 +14,8 @@ pub(crate) struct Steps {
     removals: Vec<(Resource, Option<Difference>)>,
     /// Everything both sides know, for tidying.
     all: Vec<Resource>,
-    /// Whether what the account still runs is ended.
-    end_processes: bool,
+    /// Whose processes are ended: the account's, if it is suspended now.
+    end_processes: Option<Username>,
 }
 
 /// The two lists of resources.
@@ -41,12 +42,13 @@ impl Steps {
         for resource in sides.from.iter().rev().filter(|resource| !new.contains(resource.key.as_str())) {
             steps.removals.push((resource.clone(), work.compare_gone(resource)?));
         }
-        let closes = |(resource, _): &(Resource, Difference)| match &resource.kind {
-            Kind::User(user) => user.locked,
-            _ => false,
-        };
-        let suspended = to.is_some_and(|set| set.account.status == AccountStatus::Suspended);
-        steps.end_processes = suspended && steps.puts.iter().any(closes);
+        let suspended = to.filter(|set| set.account.status == AccountStatus::Suspended);
+        let closes = |(resource, _): &(Resource, Difference)| matches!(&resource.kind, Kind::User(user) if user.locked);
+        if let Some(set) = suspended
+            && steps.puts.iter().any(closes)
+        {
+            steps.end_processes = Some(set.account.username.clone());
+        }
         steps.all = sides.to;
         steps.all.extend(sides.from);
         Ok(steps)
@@ -66,8 +68,8 @@ impl Steps {
             trace(resource, started);
             result.map_err(|error| name(resource, error))?;
         }
-        if self.end_processes {
-            work.end_processes();
+        if let Some(name) = &self.end_processes {
+            work.end_processes(name);
         }
         Ok(())
     }

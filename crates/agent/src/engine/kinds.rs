@@ -10,6 +10,7 @@ use crate::userdb::UserDbError;
 use std::fmt::Write as _;
 use wcp360_agent_render::paths::{UNITS, WANTS};
 use wcp360_agent_render::{Kind, OnChange, Principal, Removal, Resource, UnitName};
+use wcp360_types::Username;
 use wcp360_types::plan::PlanAction;
 
 /// Why a resource could not be made what it should be.
@@ -211,8 +212,9 @@ impl Work<'_> {
             Kind::NginxSite { file, content } => match self.engine.nginx.site(file)? {
                 None => Difference::create("a server block of its own")
                     .map(|d| Difference { diff: Some(diff(file, "", content)), ..d }),
-                Some(old) if old != *content => Difference::update("content")
-                    .map(|d| Difference { diff: Some(diff(file, &old, content)), ..d }),
+                Some(old) if old != *content => {
+                    Difference::update("content").map(|d| Difference { diff: Some(diff(file, &old, content)), ..d })
+                }
                 Some(_) => None,
             },
             Kind::StarterPage { home, root, .. } => {
@@ -318,7 +320,9 @@ impl Work<'_> {
                 Difference::delete("with everything in it")
             }
             Kind::User(user) => match self.engine.userdb.find(user.name.as_str())? {
-                Some(found) if found.uid == user.uid || found.gid == user.uid => Difference::delete("and its processes"),
+                Some(found) if found.uid == user.uid || found.gid == user.uid => {
+                    Difference::delete("and its processes")
+                }
                 _ => None,
             },
             Kind::File { path, .. } | Kind::SelfSignedCert { path, .. } if there(path.as_str())? => {
@@ -359,7 +363,7 @@ impl Work<'_> {
                 fs.remove_tree(path.as_str())?;
             }
             Kind::User(user) => {
-                self.end_processes();
+                self.end_processes(&user.name);
                 self.engine.userdb.remove(&user.name, user.uid)?;
             }
             Kind::File { path, .. } | Kind::SelfSignedCert { path, .. } => fs.remove_file(path.as_str())?,
@@ -400,7 +404,11 @@ impl Work<'_> {
     }
 
     /// Ends what the account still runs.
-    pub(crate) fn end_processes(&mut self) {
+    pub(crate) fn end_processes(&mut self, name: &Username) {
+        let slice = UnitName::slice(name);
+        if let Err(error) = self.engine.services.end_slice(slice.as_str()) {
+            self.notes.push(error.to_string());
+        }
         if self.engine.fs.layout().is_system() {
             let left = processes::end_all_of(self.uid);
             if left > 0 {
@@ -441,6 +449,7 @@ fn access_change(old: Access, new: Access) -> String {
 }
 
 fn diff(name: &str, old: &str, new: &str) -> String {
-    let (before, after) = (format!("a/{}", name.trim_start_matches('/')), format!("b/{}", name.trim_start_matches('/')));
+    let (before, after) =
+        (format!("a/{}", name.trim_start_matches('/')), format!("b/{}", name.trim_start_matches('/')));
     similar::TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(&before, &after).to_string()
 }

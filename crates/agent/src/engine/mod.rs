@@ -227,12 +227,7 @@ impl Engine {
 }
 
 /// Brings the node's own directories and units up to date.
-fn prepare_node(
-    fs: &Fs,
-    facts: &NodeFacts,
-    ids: SystemIds,
-    services: &dyn ServiceManager,
-) -> Result<(), StartError> {
+fn prepare_node(fs: &Fs, facts: &NodeFacts, ids: SystemIds, services: &dyn ServiceManager) -> Result<(), StartError> {
     use crate::fsx::{Access, Durability};
     use wcp360_agent_render::{Kind, Principal};
     let group = |principal| match principal {
@@ -248,9 +243,8 @@ fn prepare_node(
             }
             Kind::File { path, content, mode, .. } => {
                 let access = Access { uid: 0, gid: 0, mode };
-                let same = |(bytes, meta): (Vec<u8>, crate::fsx::Meta)| {
-                    bytes == content.as_bytes() && meta.access == access
-                };
+                let same =
+                    |(bytes, meta): (Vec<u8>, crate::fsx::Meta)| bytes == content.as_bytes() && meta.access == access;
                 if !fs.read(path.as_str())?.is_some_and(same) {
                     fs.write(path.as_str(), content.as_bytes(), access, Durability::Derived)?;
                     units_changed = true;

@@ -129,7 +129,12 @@ impl Engine {
     }
 
     /// What the account is now, if that is what the request was made from.
-    fn base(&self, name: &Username, base: Option<&Revision>, delete: bool) -> Result<Option<AccountRecord>, AgentError> {
+    fn base(
+        &self,
+        name: &Username,
+        base: Option<&Revision>,
+        delete: bool,
+    ) -> Result<Option<AccountRecord>, AgentError> {
         let current = self.manifests.load(name).map_err(|e| failed(&e))?;
         match (&current, base) {
             (None, None) if delete => Err(not_found(name)),
@@ -139,7 +144,10 @@ impl Engine {
             (Some(_), None) if !delete => Err(taken(format!("the account \"{name}\" exists; choose another name"))),
             (Some(record), _) => Err(AgentError::new(
                 AgentErrorCode::RevisionMoved,
-                format!("\"{name}\" was changed meanwhile, to {}; read it again and repeat the change", record.revision.short()),
+                format!(
+                    "\"{name}\" was changed meanwhile, to {}; read it again and repeat the change",
+                    record.revision.short()
+                ),
             )),
         }
     }
@@ -203,15 +211,19 @@ impl Engine {
                     (hosts(entry.to.as_ref()), hosts(entry.from.as_ref()))
                 };
                 self.names.settle(&entry.account, &before, &after);
-                entry.answer.clone().unwrap_or_else(|| {
-                    Err(failed(&"the change was interrupted and has been taken back; try again"))
-                })
+                entry
+                    .answer
+                    .clone()
+                    .unwrap_or_else(|| Err(failed(&"the change was interrupted and has been taken back; try again")))
             }
             Err(error) => {
                 // The names stay taken: nobody else may have them before it is settled.
                 guard(&self.unfinished).insert(entry.account.clone(), entry.operation);
                 tracing::error!(account = %entry.account, operation = %entry.operation, %error, "neither done nor undone");
-                let message = format!("\"{}\" is neither changed nor put back yet: {error}; the agent goes on trying", entry.account);
+                let message = format!(
+                    "\"{}\" is neither changed nor put back yet: {error}; the agent goes on trying",
+                    entry.account
+                );
                 Err(AgentError::new(AgentErrorCode::Inconsistent, message))
             }
         }

@@ -41,7 +41,9 @@ impl Engine {
             }
             match self.resume(operation) {
                 Ok(Ok(_)) => tracing::info!(account = %name, %operation, "interrupted operation finished"),
-                Ok(Err(error)) => tracing::warn!(account = %name, %operation, %error, "interrupted operation taken back"),
+                Ok(Err(error)) => {
+                    tracing::warn!(account = %name, %operation, %error, "interrupted operation taken back")
+                }
                 Err(error) => tracing::error!(account = %name, %operation, %error, "interrupted operation still open"),
             }
         }
@@ -100,7 +102,8 @@ impl Engine {
         let now = Timestamp::now().as_second();
         match self.journal.all() {
             Ok((entries, _)) => {
-                let old = |entry: &&Entry| entry.is_finished() && now - entry.started_at.as_second() > REMEMBERED_SECONDS;
+                let old =
+                    |entry: &&Entry| entry.is_finished() && now - entry.started_at.as_second() > REMEMBERED_SECONDS;
                 for entry in entries.iter().filter(old) {
                     if let Err(error) = self.journal.forget(entry.operation) {
                         tracing::warn!(%error, "an old journal entry stays");

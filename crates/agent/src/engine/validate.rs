@@ -21,7 +21,8 @@ impl Engine {
     ) -> Result<ManifestSet, AgentError> {
         let mut set = desired.clone();
         if set.account.username != *name {
-            let reason = format!("account.json: username: it is \"{}\", the request is about \"{name}\"", set.account.username);
+            let reason =
+                format!("account.json: username: it is \"{}\", the request is about \"{name}\"", set.account.username);
             return Err(invalid(format!("{reason}; make both the same")));
         }
         if current.is_none() && set.account.uid.is_some() {

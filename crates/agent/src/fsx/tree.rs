@@ -45,17 +45,16 @@ impl Fs {
 /// Opens a directory for emptying; `None` if it is none (any more), and then it has been removed.
 fn enter(dir: &OwnedFd, name: &CString) -> Result<Option<OwnedFd>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let resolve =
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     match rustix::fs::openat2(dir, name.as_c_str(), flags, Mode::empty(), resolve) {
         Ok(fd) => Ok(Some(fd)),
         Err(Errno::NOENT) => Ok(None),
         // Swapped for a link or a file since it was looked at.
-        Err(Errno::LOOP | Errno::NOTDIR) => {
-            match rustix::fs::unlinkat(dir, name.as_c_str(), AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => Ok(None),
-                Err(error) => Err(error),
-            }
-        }
+        Err(Errno::LOOP | Errno::NOTDIR) => match rustix::fs::unlinkat(dir, name.as_c_str(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     }
 }

@@ -187,9 +187,7 @@ impl Fs {
     /// It can't be removed.
     pub fn remove_temporary(&self, path: &str) -> Result<(), FsError> {
         match self.parent(path) {
-            Ok((dir, name)) => {
-                remove_if_there(&dir, &temporary(&name)).map_err(|e| FsError::new("remove", path, e))
-            }
+            Ok((dir, name)) => remove_if_there(&dir, &temporary(&name)).map_err(|e| FsError::new("remove", path, e)),
             Err(error) if error.is_missing() => Ok(()),
             Err(error) => Err(error),
         }

@@ -58,4 +58,7 @@ impl ServiceManager for Fake {
     fn limit(&self, _: &str, _: &SliceLimits) -> Result<(), ServiceError> {
         Ok(())
     }
+    fn end_slice(&self, _: &str) -> Result<(), ServiceError> {
+        Ok(())
+    }
 }

@@ -73,6 +73,8 @@ pub trait ServiceManager: Send + Sync {
     fn read_units_again(&self) -> Result<(), ServiceError>;
     /// Applies bounds to a slice that is in use; the unit file has them for later.
     fn limit(&self, slice: &str, limits: &SliceLimits) -> Result<(), ServiceError>;
+    /// Ends everything in a slice.
+    fn end_slice(&self, slice: &str) -> Result<(), ServiceError>;
 }
 
 /// The backend for this machine.

@@ -130,4 +130,8 @@ impl ServiceManager for Supervisor {
         // It has no cgroups to put bounds on.
         Ok(())
     }
+    fn end_slice(&self, _: &str) -> Result<(), ServiceError> {
+        // It has no slices: processes are found by their owner.
+        Ok(())
+    }
 }

@@ -12,18 +12,7 @@ use zbus::zvariant::{OwnedObjectPath, Value};
 /// How long a job of systemd may take. Stopping PHP waits for requests under way, 15 s at most.
 const JOB_TIMEOUT: Duration = Duration::from_secs(60);
 
-type UnitEntry = (
-    String,
-    String,
-    String,
-    String,
-    String,
-    String,
-    OwnedObjectPath,
-    u32,
-    String,
-    OwnedObjectPath,
-);
+type UnitEntry = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
 #[zbus::proxy(
     interface = "org.freedesktop.systemd1.Manager",
@@ -45,7 +34,11 @@ trait Manager {
     fn job_removed(&self, id: u32, job: OwnedObjectPath, unit: String, result: String) -> zbus::Result<()>;
 }
 
-#[zbus::proxy(interface = "org.freedesktop.systemd1.Unit", default_service = "org.freedesktop.systemd1", gen_blocking = false)]
+#[zbus::proxy(
+    interface = "org.freedesktop.systemd1.Unit",
+    default_service = "org.freedesktop.systemd1",
+    gen_blocking = false
+)]
 trait Unit {
     #[zbus(property(emits_changed_signal = "false"))]
     fn active_state(&self) -> zbus::Result<String>;
@@ -225,8 +218,7 @@ impl ServiceManager for Systemd {
         let failed = |e: zbus::Error| ServiceError::new("list", prefix, describe(&e));
         self.runtime.block_on(async {
             let pattern = format!("{prefix}*.service");
-            let units =
-                self.manager.list_units_by_patterns(&["active"], &[pattern.as_str()]).await.map_err(failed)?;
+            let units = self.manager.list_units_by_patterns(&["active"], &[pattern.as_str()]).await.map_err(failed)?;
             let mut running = Vec::new();
             for unit in units {
                 let proxy = ServiceProxy::builder(&self.connection)
@@ -265,5 +257,8 @@ impl ServiceManager for Systemd {
         ];
         let result = self.runtime.block_on(self.manager.set_unit_properties(slice, true, &properties));
         result.map_err(|e| ServiceError::new("set the limits of", slice, describe(&e)))
+    }
+    fn end_slice(&self, slice: &str) -> Result<(), ServiceError> {
+        self.stop(slice)
     }
 }

@@ -16,7 +16,11 @@ fn machine() -> (tempfile::TempDir, Arc<Fs>, UserDb) {
     let dir = tempfile::tempdir().unwrap();
     let etc = dir.path().join("etc");
     std::fs::create_dir(&etc).unwrap();
-    std::fs::write(etc.join("passwd"), "root:x:0:0:root:/root:/bin/bash\nolé:x:7:7:\u{fffd}::\nbob:x:1000:1000::/home/bob:/bin/sh").unwrap();
+    std::fs::write(
+        etc.join("passwd"),
+        "root:x:0:0:root:/root:/bin/bash\nolé:x:7:7:\u{fffd}::\nbob:x:1000:1000::/home/bob:/bin/sh",
+    )
+    .unwrap();
     std::fs::write(etc.join("shadow"), "root:$y$hash:19000:0:99999:7:::\n").unwrap();
     std::fs::write(etc.join("group"), "root:x:0:\nwww-data:x:33:\n+::::\n").unwrap();
     std::fs::write(etc.join("gshadow"), "root:*::\n").unwrap();
@@ -34,7 +38,10 @@ fn ten_01_users_come_and_go_and_foreign_lines_stay() {
     let (dir, _, db) = machine();
     let before: Vec<String> = ["passwd", "shadow", "group", "gshadow"].map(|f| read(&dir, f)).to_vec();
     db.put(&user("alice", 20_000, false)).unwrap();
-    assert!(read(&dir, "passwd").ends_with("bob:x:1000:1000::/home/bob:/bin/sh\nalice:x:20000:20000::/srv/www/alice:/usr/sbin/nologin\n"));
+    assert!(
+        read(&dir, "passwd")
+            .ends_with("bob:x:1000:1000::/home/bob:/bin/sh\nalice:x:20000:20000::/srv/www/alice:/usr/sbin/nologin\n")
+    );
     assert!(read(&dir, "group").ends_with("alice:x:20000:\n+::::\n"), "before the line for NIS");
     assert!(read(&dir, "gshadow").ends_with("alice:!::\n"));
     let state = db.find("alice").unwrap().unwrap();
