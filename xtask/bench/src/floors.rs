@@ -25,6 +25,8 @@ pub(crate) struct Floors {
     pub(crate) test: Times,
     /// From the reload to the new site being served over HTTP.
     pub(crate) reload: Times,
+    /// `nginx -t` of the panel's own configuration.
+    pub(crate) own_test: Times,
     /// useradd with as many users as there are accounts.
     pub(crate) useradd: Times,
 }
@@ -42,6 +44,12 @@ pub(crate) fn measure(sites: usize, samples: usize, deadline: Deadline) -> Resul
     let mut floors = Floors { useradd: useradd(&scratch, samples.min(10))?, ..Floors::default() };
     // With thousands of sites, one time takes many seconds.
     let samples = if sites > 2000 { 2 } else { samples.min(5) };
+    for _ in 0..samples {
+        // Nobody's, where there is no panel.
+        if let Ok(time) = timed(Command::new("nginx").args(["-t", "-c", "/etc/wcp360/nginx/current/nginx.conf"])) {
+            floors.own_test.add(time);
+        }
+    }
     let mut nginx = Nginx::new(&scratch, sites, false)?;
     for _ in 0..samples {
         floors.test_plain.add(nginx.test()?);
@@ -167,7 +175,15 @@ impl Nginx {
         // In the foreground, so that it is our child and ends with us.
         let child = self.command().args(["-g", "daemon off;"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         self.running = Some(child);
-        Probe::Http(HTTP).until_served("warm.floor.test", Instant::now())?;
+        let began = Instant::now();
+        Probe::Http(HTTP).until_served("warm.floor.test", began)?;
+        // It listens before it can be told to reload.
+        while fs::read_to_string(self.directory.join("pid")).unwrap_or_default().trim().is_empty() {
+            if began.elapsed() > Duration::from_secs(30) {
+                bail!("nginx writes no pid file");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         Ok(())
     }
 
@@ -184,6 +200,11 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         if let Some(mut child) = self.running.take() {
             let _ = timed(self.command().args(["-s", "stop"]));
+            // Killed at once, it would leave its workers behind, with our ports.
+            let give_up = Instant::now() + Duration::from_secs(10);
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < give_up {
+                std::thread::sleep(Duration::from_millis(20));
+            }
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -48,20 +48,21 @@ fn floors(text: &mut String, levels: &[Level]) {
         text.push_str(
             "\nWhat nginx needs by itself with a file per site, and useradd with as many users, in ms. \"Ours\" is the HTTPS \
              median against test and reload of sites with TLS (below 1: faster than nginx could be told of it).\n\n\
-             | sites | `nginx -t` plain | `nginx -t` TLS | reload effective, TLS | test + reload | ours / that | useradd |\n\
-             |---:|---:|---:|---:|---:|---:|---:|\n",
+             | sites | `nginx -t` plain | `nginx -t` TLS | reload effective, TLS | test + reload | ours / that | `nginx -t` ours | useradd |\n\
+             |---:|---:|---:|---:|---:|---:|---:|---:|\n",
         );
         for level in levels.iter().filter(|level| !level.floors.test.is_empty()) {
             let floors = &level.floors;
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} |",
                 level.sites,
                 ms(floors.test_plain.median()),
                 ms(floors.test.median()),
                 shown(&floors.reload),
                 ms(floors.change()),
                 ratio(level.https.median(), floors.change()),
+                shown(&floors.own_test),
                 ms(floors.useradd.median()),
             );
         }

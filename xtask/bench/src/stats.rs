@@ -42,7 +42,7 @@ pub(crate) fn ms(time: Duration) -> String {
 
 /// How many times as long.
 pub(crate) fn ratio(time: Duration, base: Duration) -> String {
-    match base.is_zero() {
+    match base.is_zero() || time.is_zero() {
         true => "–".into(),
         false => format!("{:.2}", time.as_secs_f64() / base.as_secs_f64()),
     }
