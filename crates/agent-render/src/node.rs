@@ -14,6 +14,7 @@ pub fn render_node(facts: &NodeFacts) -> Result<Vec<Resource>, RenderError> {
     let mut out = Vec::new();
     let base = facts.base_dir.as_str();
     for (path, group, mode) in [
+        ("/etc/wcp360", Root, 0o755),
         (paths::USERS, Root, 0o700),
         (paths::PHP_CONF, Root, 0o711),
         (paths::NGINX, Root, 0o755),

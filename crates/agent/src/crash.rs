@@ -1,6 +1,6 @@
 //! Crash points: where tests let the process die, to prove that a restart ends in one state or the other.
 //!
-//! `WCP360_AGENT_CRASH=<n>` aborts at the n-th point that is passed. In a release build nothing of this exists.
+//! `WCP360_AGENT_CRASH=<n>` aborts at the n-th point that is passed after [`arm`]. In a release build nothing of this exists.
 
 /// A point between two effects.
 #[inline]
@@ -11,18 +11,28 @@ pub(crate) fn point(name: &str) {
     let _ = name;
 }
 
+/// From here on points count.
+#[doc(hidden)]
+pub fn arm() {
+    #[cfg(debug_assertions)]
+    armed::arm();
+}
+
 #[cfg(debug_assertions)]
 mod armed {
-    use std::sync::LazyLock;
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static LIMIT: LazyLock<Option<u64>> =
-        LazyLock::new(|| std::env::var("WCP360_AGENT_CRASH").ok().and_then(|v| v.parse().ok()));
+    static LIMIT: OnceLock<Option<u64>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
 
+    pub(super) fn arm() {
+        LIMIT.get_or_init(|| std::env::var("WCP360_AGENT_CRASH").ok().and_then(|v| v.parse().ok()));
+    }
+
     pub(super) fn pass(name: &str) {
-        let Some(limit) = *LIMIT else { return };
-        if PASSED.fetch_add(1, Ordering::SeqCst) + 1 == limit {
+        let Some(Some(limit)) = LIMIT.get() else { return };
+        if PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *limit {
             eprintln!("crash point {limit}: {name}");
             std::process::abort();
         }

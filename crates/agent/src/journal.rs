@@ -108,6 +108,18 @@ impl Journal {
         self.fs.remove_file(&path(operation))
     }
 
+    /// Takes away what a crash left half-written.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn tidy(&self) -> Result<(), FsError> {
+        let dir = format!("{AGENT_STATE}/journal");
+        for file in self.fs.list(&dir)?.iter().filter(|file| file.starts_with('.')) {
+            self.fs.remove_file(&format!("{dir}/{file}"))?;
+        }
+        Ok(())
+    }
+
     /// All entries, and what could not be read.
     ///
     /// # Errors

@@ -8,7 +8,8 @@ pub mod api;
 pub mod bootstrap;
 pub mod cert;
 pub mod config;
-mod crash;
+#[doc(hidden)]
+pub mod crash;
 pub mod engine;
 pub mod fsx;
 pub mod journal;

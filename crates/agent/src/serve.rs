@@ -80,6 +80,7 @@ async fn serve(layout: Layout, config: wcp360_types::node::NodeConfig) -> Result
         let fs = Arc::new(Fs::open(&layout, &base_dir)?);
         let nginx = Arc::new(Real { services: Arc::clone(&services) });
         let engine = Arc::new(Engine::start(Parts { fs, facts, services, nginx })?);
+        crate::crash::arm();
         engine.recover();
         Ok(engine)
     })

@@ -42,6 +42,7 @@ impl Uids {
     /// # Errors
     /// The record can't be read.
     pub fn open(fs: Arc<Fs>, min: u32, max: u32, used: &HashSet<u32>) -> Result<Self, FsError> {
+        fs.remove_temporary(&path())?;
         let recorded = match fs.read(&path())? {
             Some((content, _)) => {
                 let text = String::from_utf8_lossy(&content);

@@ -81,11 +81,14 @@ pub struct UserDb {
 }
 
 impl UserDb {
-    /// Starts the thread.
+    /// Takes away what a crash left half-written, and starts the thread.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// The disk, or no thread can be started.
     pub fn start(fs: Arc<Fs>) -> std::io::Result<Self> {
+        for file in [PASSWD, SHADOW, GROUP, GSHADOW] {
+            fs.remove_temporary(file).map_err(|e| e.source)?;
+        }
         let (queue, requests) = channel();
         let worker = Arc::clone(&fs);
         std::thread::Builder::new().name("userdb".into()).spawn(move || serve(&worker, &requests))?;

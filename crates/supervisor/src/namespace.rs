@@ -380,7 +380,10 @@ fn own_dev(target: &Resolved, devices: Vec<Device>) -> io::Result<OwnedFd> {
 fn own_proc(e: &Exec, note: &mut dyn FnMut(String)) {
     let attempt = || -> io::Result<()> {
         let mut masks = Vec::new();
-        for m in mounts()?.into_iter().filter(|m| m.point.starts_with("/proc/") && m.fs != "autofs") {
+        let proc = Path::new("/proc");
+        // Paths compare by parts: “/proc” itself starts with “/proc/” too.
+        let beneath = |m: &Mount| m.point != proc && m.point.starts_with(proc) && m.fs != "autofs";
+        for m in mounts()?.into_iter().filter(beneath) {
             if let Ok(r) = resolve(&m.point, Create::No)
                 && mount_id(&r.fd) == Some(m.id)
             {
@@ -391,7 +394,7 @@ fn own_proc(e: &Exec, note: &mut dyn FnMut(String)) {
         options.extend(e.hide_pid.map(|h| ("hidepid", h)));
         options.extend(e.proc_subset_pid.then_some(("subset", "pid")));
         let fs = new_fs("proc", &options, ATTRS | MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
-        let target = resolve(Path::new("/proc"), Create::No).map_err(|e| io::Error::other(e.to_string()))?;
+        let target = resolve(proc, Create::No).map_err(|e| io::Error::other(e.to_string()))?;
         attach(&fs, &target.fd)?;
         for (point, tree) in masks {
             // With subset=pid there may be nothing left to cover.

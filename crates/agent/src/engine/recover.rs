@@ -14,6 +14,7 @@ const REMEMBERED_SECONDS: i64 = 86_400;
 impl Engine {
     /// Lists what a crash interrupted, and takes its names, so that nobody else gets them meanwhile.
     pub(super) fn find_unfinished(&self) -> Result<(), FsError> {
+        self.journal.tidy()?;
         let (entries, unreadable) = self.journal.all()?;
         for error in unreadable {
             tracing::error!(%error, "a journal entry can't be read; move it away after looking at its account");

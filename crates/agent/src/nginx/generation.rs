@@ -98,6 +98,14 @@ impl Generations {
         Ok(number)
     }
 
+    /// Takes away what a crash left: candidates that never became current.
+    pub(super) fn tidy(&self) -> Result<(), NginxError> {
+        self.fs.remove_temporary(&format!("{NGINX}/current"))?;
+        let current = self.current()?.unwrap_or(0);
+        self.numbers()?.into_iter().filter(|number| *number > current).for_each(|number| self.discard(number));
+        Ok(())
+    }
+
     pub(super) fn make_current(&self, number: u64) -> Result<(), NginxError> {
         let link = format!("{NGINX}/current");
         self.fs.symlink(&link, &format!("gen-{number}"), 0, 0)?;

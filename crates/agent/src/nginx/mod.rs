@@ -95,6 +95,7 @@ impl Nginx {
 
 /// At start: a new generation if the files that every generation has differ, or if there is none.
 fn refresh(generations: &Generations, control: &dyn NginxControl) -> Result<(), NginxError> {
+    generations.tidy()?;
     let current = generations.current()?;
     if current.is_some() && generations.base_is_current()? {
         // It may be that a crash came between switching and loading.
