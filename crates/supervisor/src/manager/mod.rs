@@ -23,7 +23,7 @@ mod status;
 mod stop;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -202,11 +202,16 @@ pub(crate) struct Manager {
     /// Sockets whose service has another stem, by service.
     other_sockets: HashMap<Arc<str>, Vec<Id>>,
     children: HashMap<i32, Id>,
+    /// Children that remove directories.
+    helpers: HashSet<i32>,
     timers: BinaryHeap<Reverse<(Instant, Id, u32)>>,
     shutdown: Option<shutdown::Shutdown>,
     null: File,
     blank: PathBuf,
 }
+
+/// How often the end of a shutdown is looked for, besides events.
+const POLL_AT_END: Duration = Duration::from_millis(500);
 
 impl Manager {
     pub(crate) fn new(
@@ -238,6 +243,7 @@ impl Manager {
             blocked: Vec::new(),
             other_sockets: HashMap::new(),
             children: HashMap::new(),
+            helpers: HashSet::new(),
             timers: BinaryHeap::new(),
             shutdown: None,
             null: File::options().read(true).write(true).open("/dev/null")?,
@@ -311,7 +317,9 @@ impl Manager {
 
     /// How long until the next timer runs out.
     pub(crate) fn next_timeout(&self) -> Option<Duration> {
-        self.timers.peek().map(|Reverse((at, _, _))| at.saturating_duration_since(Instant::now()))
+        let next = self.timers.peek().map(|Reverse((at, _, _))| at.saturating_duration_since(Instant::now()));
+        // At the end, children that remove directories are waited for, but not for ever.
+        if self.shutdown.is_some() { Some(next.map_or(POLL_AT_END, |n| n.min(POLL_AT_END))) } else { next }
     }
 
     /// Handles the timers that ran out.

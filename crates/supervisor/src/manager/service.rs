@@ -169,6 +169,7 @@ impl Manager {
     /// Reaps what ended: called on SIGCHLD.
     pub(crate) fn reap(&mut self) {
         while let Ok(Some((pid, status))) = sys::wait_any(false) {
+            self.helpers.remove(&pid);
             if let Some(id) = self.children.remove(&pid) {
                 self.on_exit(id, pid, ExitStatus::from_wait(status));
             }

@@ -1,12 +1,16 @@
 //! Stopping everything: a unit after those that need it, units that do not concern each other side by side.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use super::{Manager, Phase, ReplyTo};
 use crate::log::Level;
 use crate::name::{UnitKind, UnitName};
 use crate::poller::Id;
 use crate::protocol::Response;
+
+/// How long directories may take to be removed at the end.
+const HELPER_LIMIT: Duration = Duration::from_secs(10);
 
 /// A shutdown under way.
 pub(super) struct Shutdown {
@@ -18,6 +22,8 @@ pub(super) struct Shutdown {
     left: HashMap<Id, usize>,
     /// How many units are not down yet.
     pending: usize,
+    /// Until when the removal of directories may take.
+    limit: Option<Instant>,
 }
 
 impl Manager {
@@ -44,7 +50,8 @@ impl Manager {
             }
         }
         let first: Vec<Id> = alive.iter().map(|(_, id)| *id).filter(|id| left.get(id) == Some(&0)).collect();
-        self.shutdown = Some(Shutdown { waiters: reply.into_iter().collect(), before, left, pending: alive.len() });
+        self.shutdown =
+            Some(Shutdown { waiters: reply.into_iter().collect(), before, left, pending: alive.len(), limit: None });
         for id in first {
             self.stop(id);
         }
@@ -103,6 +110,11 @@ impl Manager {
     pub(crate) fn is_down(&mut self) -> bool {
         let Some(s) = &mut self.shutdown else { return false };
         if s.pending > 0 {
+            return false;
+        }
+        // Directories are still being removed; that can't go on for ever.
+        let limit = *s.limit.get_or_insert_with(|| Instant::now() + HELPER_LIMIT);
+        if !self.helpers.is_empty() && Instant::now() < limit {
             return false;
         }
         for to in s.waiters.drain(..) {

@@ -313,7 +313,7 @@ impl Manager {
                 }
                 crate::sys::exit_now(0)
             }
-            Ok(crate::sys::Fork::Parent(_)) => {}
+            Ok(crate::sys::Fork::Parent(pid)) => drop(self.helpers.insert(pid)),
             Err(e) => self.say(Level::Warn, id, &format!("can't remove {rest:?}: {e}")),
         }
     }

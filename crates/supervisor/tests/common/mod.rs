@@ -152,7 +152,13 @@ impl Drop for Supervisor {
             }
             let _ = child.wait();
         }
-        // A last net: nothing that mentions the directory may be left.
+        // A last net: nothing that mentions the directory may be left (a reaper may need a moment to see that it is alone).
+        for _ in 0..100 {
+            if processes_mentioning(self.dir.to_str().unwrap()).is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         for pid in processes_mentioning(self.dir.to_str().unwrap()) {
             eprintln!("left over: {pid} {}", cmdline(pid));
             let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
