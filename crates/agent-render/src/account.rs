@@ -68,17 +68,13 @@ fn tree(account: &Account<'_>, out: &mut Vec<Resource>) -> Result<(), RenderErro
         mode: 0o640,
         on_change: None,
     }));
-    let mut parents = BTreeSet::new();
+    out.push(dir(home.join("domains")?, Root, Owner, 0o751, Removal::Keep));
     for (_, site) in account.set.domains.sites() {
         let root = &site.document_root;
         if *root == DocumentRoot::primary() {
             out.push(dir(home.join(root.as_str())?, Owner, Web, 0o2750, Removal::Keep));
         } else if let Some(owner) = site::standard_root_of(account.set, root) {
-            for parent in ["domains".to_owned(), format!("domains/{owner}")] {
-                if parents.insert(parent.clone()) {
-                    out.push(dir(home.join(&parent)?, Root, Owner, 0o751, Removal::Keep));
-                }
-            }
+            out.push(dir(home.join(&format!("domains/{owner}"))?, Root, Owner, 0o751, Removal::Keep));
             out.push(dir(home.join(root.as_str())?, Owner, Web, 0o2750, Removal::Keep));
         } else {
             out.push(Resource::new(Kind::TenantDir { home: home.clone(), relative: root.clone() }));

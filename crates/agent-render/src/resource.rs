@@ -196,17 +196,6 @@ pub enum Kind {
         /// The block.
         content: String,
     },
-    /// A first page, written once into an empty document root.
-    StarterPage {
-        /// The home directory.
-        home: AbsPath,
-        /// The document root.
-        root: wcp360_types::DocumentRoot,
-        /// Name of the file.
-        file: &'static str,
-        /// The page.
-        content: String,
-    },
 }
 
 impl Resource {
@@ -223,7 +212,6 @@ impl Resource {
             Kind::SelfSignedCert { path, .. } => format!("certificate:{path}"),
             Kind::UnitEnabled { unit, .. } => format!("unit:{unit}"),
             Kind::NginxSite { file, .. } => format!("nginx:{file}"),
-            Kind::StarterPage { home, root, file, .. } => format!("page:{home}/{root}/{file}"),
         };
         Self { key, kind }
     }

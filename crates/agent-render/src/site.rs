@@ -3,8 +3,7 @@
 use crate::account::Account;
 use crate::facts::AbsPath;
 use crate::resource::{Kind, Principal, Removal, Resource};
-use crate::{RenderError, nginx, paths, templates};
-use minijinja::context;
+use crate::{RenderError, nginx, paths};
 use wcp360_types::manifest::{ManifestSet, Site};
 use wcp360_types::{DocumentRoot, Domain};
 
@@ -18,15 +17,6 @@ pub(crate) fn sites(account: &Account<'_>, out: &mut Vec<Resource>) -> Result<()
         if !account.suspended && !is_plain(account.set, site) {
             out.push(Resource::new(nginx::own_block(account.name, &account.home, site, account.set, account.facts)?));
         }
-    }
-    for (_, site) in account.set.domains.sites() {
-        let root = &site.document_root;
-        out.push(Resource::new(Kind::StarterPage {
-            home: account.home.clone(),
-            root: root.clone(),
-            file: "index.html",
-            content: templates::render("pages/welcome.html", context! { domain => site.domain, root => root })?,
-        }));
     }
     // Last, because a site is in service from here on.
     for (_, site) in account.set.domains.sites() {

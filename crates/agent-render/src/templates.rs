@@ -27,7 +27,6 @@ templates![
     "php/service",
     "php/socket",
     "php/slice.conf",
-    "pages/welcome.html",
 ];
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {

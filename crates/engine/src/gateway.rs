@@ -42,7 +42,7 @@ impl Gateway {
         }
         for host in old.iter().filter(|host| !new.contains(host)) {
             asked += 1;
-            self.wait_for(host, |answer| answer.status == 404).await?;
+            self.wait_for(host, |answer| matches!(answer.status, 404 | 421)).await?;
         }
         Ok(format!("nginx answers as it should for {asked} changed names"))
     }

@@ -149,7 +149,7 @@ impl Engine {
                         tx.log_job(job.id, Some(name), note, Timestamp::now()).await?;
                     }
                     if let Some(manifests) = &done.index {
-                        tx.index_account(job.account_id, manifests.as_ref()).await?;
+                        tx.index_account(job.account_id, manifests.as_ref(), job.id).await?;
                     }
                     tx.end_step(job, position, JobState::Succeeded, None, Some(&done.output), Timestamp::now()).await?;
                     if position + 1 == job.steps.len() {
@@ -257,7 +257,7 @@ impl Engine {
         }
         let mut tx = self.inner.db.begin().await?;
         tx.log_job(job.id, None, "everything is as it was before", Timestamp::now()).await?;
-        tx.index_account(job.account_id, prepared.before.as_ref()).await?;
+        tx.index_account(job.account_id, prepared.before.as_ref(), job.id).await?;
         self.finish(&mut tx, job, JobState::RolledBack, Some(why), outputs).await?;
         tx.commit().await?;
         self.mirror().await;
@@ -272,7 +272,7 @@ impl Engine {
             Err(error) => return self.give_up(job, &format!("{why}; {error}")).await,
         };
         let mut tx = self.inner.db.begin().await?;
-        tx.index_account(job.account_id, current.as_ref()).await?;
+        tx.index_account(job.account_id, current.as_ref(), job.id).await?;
         self.finish(&mut tx, job, JobState::RolledBack, Some(why), &[]).await?;
         tx.commit().await?;
         self.mirror().await;

@@ -112,7 +112,7 @@ async fn answer(
         caller: caller.clone(),
         note: note.clone(),
     };
-    if let Some(target) = operation.path_parameters().next().and_then(|name| call.params.get(name)) {
+    if let Some(target) = target_of(&call) {
         note.target(target.chars().take(128).collect::<String>());
     }
     let dry_run = call.query.split('&').any(|part| part == "dry_run=true");
@@ -135,6 +135,16 @@ async fn answer(
         }
     }
     Ok(outcome?.into_response())
+}
+
+/// What a call is about, before its handler has looked: the first parameter of the path, else the name in the body.
+fn target_of(call: &Call) -> Option<String> {
+    if let Some(name) = call.operation.path_parameters().next() {
+        return call.params.get(name).cloned();
+    }
+    let field = call.operation.cli.positional.first()?;
+    let body: serde_json::Value = serde_json::from_slice(&call.body).ok()?;
+    body.get(field)?.as_str().map(str::to_owned)
 }
 
 async fn record(

@@ -71,7 +71,9 @@ CREATE TABLE domains (
     name       TEXT PRIMARY KEY,
     reversed   TEXT NOT NULL,
     account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
-    kind       TEXT NOT NULL
+    kind       TEXT NOT NULL,
+    -- The job that is to add it; none once it is in the manifests.
+    job_id     TEXT
 );
 CREATE INDEX domains_reversed ON domains (reversed);
 CREATE INDEX domains_account ON domains (account_id);

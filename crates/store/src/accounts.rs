@@ -11,7 +11,7 @@ use sqlx::AssertSqlSafe;
 use wcp360_types::api::account::{Account, AccountDetail, AccountFilter, AccountState};
 use wcp360_types::api::page::Page;
 use wcp360_types::manifest::{DomainKind, ManifestSet};
-use wcp360_types::{AccountId, Domain, EmailAddress, PackageName, Revision, UserId, Username};
+use wcp360_types::{AccountId, Domain, EmailAddress, JobId, PackageName, Revision, UserId, Username};
 
 /// An account as the index knows it, for the services of core.
 #[derive(Debug, Clone)]
@@ -197,7 +197,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError::Taken`] names the field.
-    pub async fn reserve_account(&mut self, new: &NewAccount, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn reserve_account(&mut self, new: &NewAccount, job: JobId, now: Timestamp) -> Result<(), StoreError> {
         let sql = "INSERT INTO accounts (id, username, owner_id, package, state, primary_domain, contact_email, \
                    created_at, updated_at) VALUES ($1, $2, $3, $4, 'provisioning', $5, $6, $7, $7)";
         sqlx::query(sql)
@@ -211,19 +211,36 @@ impl Tx {
             .execute(&mut *self.inner)
             .await
             .map_err(|e| StoreError::taken(e, "username"))?;
-        self.reserve_domain(new.id, &new.primary_domain, DomainKind::Primary).await
+        self.reserve_domain(new.id, &new.primary_domain, DomainKind::Primary, job).await
     }
 
-    /// Reserves a domain for an account.
+    /// Reserves a domain for an account, for the job that is to add it.
     ///
     /// # Errors
     /// [`StoreError::Taken`] if it exists.
-    pub async fn reserve_domain(&mut self, id: AccountId, name: &Domain, kind: DomainKind) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO domains (name, reversed, account_id, kind) VALUES ($1, $2, $3, $4)")
+    pub async fn reserve_domain(
+        &mut self,
+        id: AccountId,
+        name: &Domain,
+        kind: DomainKind,
+        job: JobId,
+    ) -> Result<(), StoreError> {
+        self.insert_domain(id, name, kind, Some(job)).await
+    }
+
+    async fn insert_domain(
+        &mut self,
+        id: AccountId,
+        name: &Domain,
+        kind: DomainKind,
+        job: Option<JobId>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO domains (name, reversed, account_id, kind, job_id) VALUES ($1, $2, $3, $4, $5)")
             .bind(name.as_str())
             .bind(reversed(name.as_str()))
             .bind(id.to_string())
             .bind(kind.as_str())
+            .bind(job.map(|job| job.to_string()))
             .execute(&mut *self.inner)
             .await
             .map_err(|e| StoreError::taken(e, "domain"))?;
@@ -263,7 +280,14 @@ impl Tx {
     }
 
     /// Makes the index say what `manifests` say; `None`: the account is gone, with its logins.
-    pub async fn index_account(&mut self, id: AccountId, manifests: Option<&ManifestSet>) -> Result<(), StoreError> {
+    ///
+    /// `job` is over with it: what it had reserved is dropped or becomes real. What other jobs reserved stays.
+    pub async fn index_account(
+        &mut self,
+        id: AccountId,
+        manifests: Option<&ManifestSet>,
+        job: JobId,
+    ) -> Result<(), StoreError> {
         let Some(set) = manifests else {
             // Sessions and tokens follow their user, domains their account.
             sqlx::query("DELETE FROM users WHERE account_id = $1")
@@ -287,9 +311,13 @@ impl Tx {
             .bind(set.account.updated_at.as_millisecond())
             .execute(&mut *self.inner)
             .await?;
-        sqlx::query("DELETE FROM domains WHERE account_id = $1").bind(id.to_string()).execute(&mut *self.inner).await?;
+        sqlx::query("DELETE FROM domains WHERE account_id = $1 AND (job_id IS NULL OR job_id = $2)")
+            .bind(id.to_string())
+            .bind(job.to_string())
+            .execute(&mut *self.inner)
+            .await?;
         for (kind, name) in set.domains.names() {
-            self.reserve_domain(id, name, kind).await?;
+            self.insert_domain(id, name, kind, None).await?;
         }
         Ok(())
     }

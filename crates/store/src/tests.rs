@@ -65,7 +65,7 @@ async fn sec_01_a_scope_hides_what_is_outside() {
         tx.insert_user(u, now).await.unwrap();
     }
     for a in [&a1, &a2] {
-        tx.reserve_account(a, now).await.unwrap();
+        tx.reserve_account(a, JobId::new(), now).await.unwrap();
         tx.insert_job(&job(a), now).await.unwrap();
     }
     tx.commit().await.unwrap();
@@ -87,8 +87,8 @@ async fn web_01_overlaps_with_other_accounts_are_found() {
     let (a, b) = (account("aaa", owner.id), account("bbb", owner.id));
     let mut tx = db.begin().await.unwrap();
     tx.insert_user(&owner, now).await.unwrap();
-    tx.reserve_account(&a, now).await.unwrap();
-    tx.reserve_account(&b, now).await.unwrap();
+    tx.reserve_account(&a, JobId::new(), now).await.unwrap();
+    tx.reserve_account(&b, JobId::new(), now).await.unwrap();
     for (name, hit) in [
         ("aaa.test", true),
         ("x.aaa.test", true),
@@ -104,9 +104,10 @@ async fn web_01_overlaps_with_other_accounts_are_found() {
     // A name above somebody's name is refused as well.
     let sub = account("ccc", owner.id);
     let sub = NewAccount { primary_domain: Domain::parse("shop.big.test").unwrap(), ..sub };
-    tx.reserve_account(&sub, now).await.unwrap();
+    tx.reserve_account(&sub, JobId::new(), now).await.unwrap();
     assert!(tx.foreign_overlap(b.id, &Domain::parse("big.test").unwrap()).await.unwrap().is_some());
-    let again = tx.reserve_domain(b.id, &a.primary_domain, wcp360_types::manifest::DomainKind::Addon).await;
+    let again =
+        tx.reserve_domain(b.id, &a.primary_domain, wcp360_types::manifest::DomainKind::Addon, JobId::new()).await;
     assert!(matches!(again, Err(StoreError::Taken("domain"))));
 }
 

@@ -56,7 +56,7 @@ fn ten_01_deleted_leaves_nothing_and_the_uid_is_not_reused() {
     assert_eq!(left, "");
     assert_eq!(host.sh("ls /srv/www/.trash | grep -c ^leaving-"), "1");
     assert_eq!(host.sh("stat -c '%U %a' /srv/www/.trash"), "root 700");
-    assert_eq!(host.fetch_from("127.0.0.1", "http", "leaving.test", "/").status, 404);
+    assert_eq!(host.fetch_from("127.0.0.1", "http", "leaving.test", "/").status, 421);
     assert_eq!(host.cli(&["accounts", "show", "leaving"]).code, 4);
     // The name may be given again; the uid is another one.
     host.create("leaving");

@@ -27,14 +27,9 @@ pub(crate) struct Sides {
 impl Steps {
     /// Compares the machine with `sides.to`, and with the absence of what only `sides.from` has.
     pub(crate) fn plan(work: &Work<'_>, sides: Sides, to: Option<&ManifestSet>) -> Result<Self, KindError> {
-        let old: BTreeSet<&str> = sides.from.iter().map(|resource| resource.key.as_str()).collect();
         let new: BTreeSet<&str> = sides.to.iter().map(|resource| resource.key.as_str()).collect();
         let mut steps = Self::default();
         for resource in &sides.to {
-            // A first page is given with a new domain; afterwards it is the account's.
-            if matches!(resource.kind, Kind::StarterPage { .. }) && old.contains(resource.key.as_str()) {
-                continue;
-            }
             if let Some(difference) = work.compare(resource)? {
                 steps.puts.push((resource.clone(), difference));
             }

@@ -217,15 +217,6 @@ impl Work<'_> {
                 }
                 Some(_) => None,
             },
-            Kind::StarterPage { home, root, .. } => {
-                let path = format!("{home}/{root}");
-                let missing = fs.meta(&path).is_ok_and(|meta| meta.is_none());
-                if missing || fs.tenant_dir_is_empty(home.as_str(), root.as_str())? {
-                    Difference::create("a first page, as the folder is empty")
-                } else {
-                    None
-                }
-            }
         })
     }
 
@@ -295,12 +286,6 @@ impl Work<'_> {
             }
             Kind::NginxSite { file, content } => {
                 self.engine.nginx.apply(SiteChange::from([(file.clone(), Some(content.clone()))]))?;
-            }
-            Kind::StarterPage { home, root, file, content } => {
-                // Looked at again: the folder may have been somebody's before it was a document root.
-                if fs.tenant_dir_is_empty(home.as_str(), root.as_str())? {
-                    fs.tenant_file(home.as_str(), root.as_str(), file, content, self.uid)?;
-                }
             }
         }
         Ok(())
@@ -383,10 +368,7 @@ impl Work<'_> {
                     self.engine.nginx.apply(SiteChange::from([(file.clone(), None)]))?;
                 }
             }
-            Kind::Dir { removal: Removal::Keep, .. }
-            | Kind::TenantDir { .. }
-            | Kind::LogFile { .. }
-            | Kind::StarterPage { .. } => {}
+            Kind::Dir { removal: Removal::Keep, .. } | Kind::TenantDir { .. } | Kind::LogFile { .. } => {}
         }
         Ok(())
     }

@@ -2,9 +2,8 @@
 
 use super::{Fs, FsError};
 use crate::crash;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::io::Write;
 
 /// Takes on an account's identity for file access, in this thread, until dropped.
 ///
@@ -87,61 +86,5 @@ impl Fs {
             dir = next;
         }
         Ok(TenantDir::There)
-    }
-
-    /// Whether the directory `relative` below `home` is there and has nothing in it.
-    ///
-    /// # Errors
-    /// It can't be read.
-    pub(crate) fn tenant_dir_is_empty(&self, home: &str, relative: &str) -> Result<bool, FsError> {
-        let path = format!("{home}/{relative}");
-        match self.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY) {
-            Ok(fd) => {
-                let failed = |e: Errno| FsError::new("list", &path, e);
-                for entry in rustix::fs::Dir::read_from(&fd).map_err(failed)? {
-                    let entry = entry.map_err(failed)?;
-                    if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-            // Missing, or a link: nothing to write a page into.
-            Err(_) => Ok(false),
-        }
-    }
-
-    /// Writes `file` into the directory `relative` below `home`, as the account's, unless something of that name is there.
-    ///
-    /// The file gets its name when it is complete, so that a crash leaves all of it or nothing.
-    ///
-    /// # Errors
-    /// The disk is full or the like.
-    pub(crate) fn tenant_file(
-        &self,
-        home: &str,
-        relative: &str,
-        file: &str,
-        content: &str,
-        uid: u32,
-    ) -> Result<(), FsError> {
-        let path = format!("{home}/{relative}/{file}");
-        let failed = |e: std::io::Error| FsError::new("write", &path, e);
-        let dir = self.open_at(&format!("{home}/{relative}"), OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let stat = rustix::fs::fstat(&dir).map_err(|e| failed(e.into()))?;
-        crash::point("page");
-        let mode = Mode::from_raw_mode(0o640);
-        let fd = rustix::fs::openat(&dir, ".", OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC, mode)
-            .map_err(|e| failed(e.into()))?;
-        let access = super::Access { uid, gid: stat.st_gid, mode: 0o640 };
-        super::write::set_access(&fd, access).map_err(|e| failed(e.into()))?;
-        let mut out = std::fs::File::from(fd);
-        out.write_all(content.as_bytes()).map_err(failed)?;
-        match rustix::fs::linkat(&out, "", &dir, file, AtFlags::EMPTY_PATH) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(failed(error.into())),
-        }
-        crash::point("page done");
-        Ok(())
     }
 }

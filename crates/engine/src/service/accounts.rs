@@ -43,11 +43,12 @@ pub enum Outcome {
     Planned(Plan),
 }
 
-/// An account that a change is about.
+/// The account that a change is about, and the job that is to make it.
 struct Target {
     id: AccountId,
     name: Username,
     owner: UserId,
+    job: JobId,
 }
 
 impl Engine {
@@ -80,7 +81,7 @@ impl Engine {
 
         let mut tx = self.inner.db.begin().await?;
         if let Some(job) = self.repeated(&mut tx, caller, &how).await? {
-            return self.queued(caller, job).await;
+            return self.queued(job).await;
         }
         let owner = owner_of(&mut tx, caller, request.owner.as_deref()).await?;
         if let Some(most) = owner.max_accounts
@@ -98,7 +99,8 @@ impl Engine {
             contact_email: request.contact_email.clone(),
         };
         refuse_overlap(&mut tx, new.id, "primary_domain", &new.primary_domain).await?;
-        tx.reserve_account(&new, now).await.map_err(|e| taken(e, &new.username, &new.primary_domain))?;
+        let job = JobId::new();
+        tx.reserve_account(&new, job, now).await.map_err(|e| taken(e, &new.username, &new.primary_domain))?;
         let login = StoredUser {
             id: UserId::new(),
             username: new.username.to_string(),
@@ -111,7 +113,7 @@ impl Engine {
         tx.insert_user(&login, now).await.map_err(|e| taken(e, &new.username, &new.primary_domain))?;
         let manifests = policy::new_account(&request, &package, php, now);
         let change = Change::Create { manifests: Box::new(manifests) };
-        let target = Target { id: new.id, name: new.username, owner: owner.id };
+        let target = Target { id: new.id, name: new.username, owner: owner.id, job };
         self.plan_or_queue(tx, caller, target, change, how).await
     }
 
@@ -198,7 +200,7 @@ impl Engine {
     ) -> Result<Outcome, EngineError> {
         let mut tx = self.inner.db.begin().await?;
         if let Some(job) = self.repeated(&mut tx, caller, &how).await? {
-            return self.queued(caller, job).await;
+            return self.queued(job).await;
         }
         let account = tx.account(caller.scope(), name).await?.ok_or_else(|| Problem::not_found("account", name))?;
         if account.state == AccountState::Deleting {
@@ -212,12 +214,13 @@ impl Engine {
         if account.manifests.is_some() && !tx.has_open_jobs(account.id).await? {
             change.resolve(account.manifests.as_ref(), Timestamp::now())?;
         }
+        let job = JobId::new();
         match &change {
-            Change::AddDomain { request } => reserve_added_domain(&mut tx, &account, request).await?,
+            Change::AddDomain { request } => reserve_added_domain(&mut tx, &account, request, job).await?,
             Change::Delete => tx.set_account_state(account.id, AccountState::Deleting).await?,
             _ => {}
         }
-        let target = Target { id: account.id, name: account.username, owner: account.owner_id };
+        let target = Target { id: account.id, name: account.username, owner: account.owner_id, job };
         self.plan_or_queue(tx, caller, target, change, how).await
     }
 
@@ -237,7 +240,7 @@ impl Engine {
         let now = Timestamp::now();
         let payload = Payload { change, base: how.if_match };
         let job = NewJob {
-            id: JobId::new(),
+            id: target.job,
             operation: how.operation,
             account_id: target.id,
             account: target.name,
@@ -253,7 +256,7 @@ impl Engine {
         }
         tx.commit().await?;
         self.inner.work.notify_one();
-        self.queued(caller, job.id).await
+        self.queued(job.id).await
     }
 
     async fn plan(&self, name: &Username, change: &Change) -> Result<Plan, EngineError> {
@@ -267,9 +270,8 @@ impl Engine {
         Ok(self.inner.agent.plan(name, &request).await?)
     }
 
-    async fn queued(&self, caller: &Caller, job: JobId) -> Result<Outcome, EngineError> {
-        // The job of a deletion may be over before this reads it, and with it a client's scope: the job is the caller's own.
-        let _ = caller;
+    async fn queued(&self, job: JobId) -> Result<Outcome, EngineError> {
+        // Not scoped: it is the caller's own, and may be over already with the account and the scope.
         let job = self.inner.db.job(Scope::All, job).await?.ok_or_else(Problem::internal)?;
         Ok(Outcome::Queued(Box::new(job)))
     }
@@ -304,7 +306,12 @@ async fn owner_of(tx: &mut Tx, caller: &Caller, wanted: Option<&str>) -> Result<
     }
 }
 
-async fn reserve_added_domain(tx: &mut Tx, account: &StoredAccount, request: &AddDomain) -> Result<(), EngineError> {
+async fn reserve_added_domain(
+    tx: &mut Tx,
+    account: &StoredAccount,
+    request: &AddDomain,
+    job: JobId,
+) -> Result<(), EngineError> {
     let Some(set) = &account.manifests else {
         return Err(Problem::conflict("The account is being created; wait for its job to end.").into());
     };
@@ -317,7 +324,9 @@ async fn reserve_added_domain(tx: &mut Tx, account: &StoredAccount, request: &Ad
         return Err(Problem::limit_exceeded("domain", message).into());
     }
     refuse_overlap(tx, account.id, "domain", &request.domain).await?;
-    tx.reserve_domain(account.id, &request.domain, kind).await.map_err(|e| taken(e, &account.username, &request.domain))
+    tx.reserve_domain(account.id, &request.domain, kind, job)
+        .await
+        .map_err(|e| taken(e, &account.username, &request.domain))
 }
 
 /// Nobody may take a name that is another's, lies under another's, or has another's under it.

@@ -25,7 +25,6 @@ pub(crate) async fn show(call: Call) -> Answer {
 
 pub(crate) async fn create(call: Call) -> Answer {
     let request: CreateAccount = call.body()?;
-    call.note.target(&request.username);
     let outcome = call.engine().create_account(call.caller()?, request, call.job_request()?).await?;
     call.outcome(outcome)
 }

@@ -15,7 +15,6 @@ pub(crate) async fn show(call: Call) -> Answer {
 
 pub(crate) async fn create(call: Call) -> Answer {
     let spec: PackageSpec = call.body()?;
-    call.note.target(&spec.name);
     Ok(Reply::created(&call.engine().create_package(call.caller()?, spec).await?))
 }
 

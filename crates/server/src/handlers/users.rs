@@ -10,7 +10,6 @@ pub(crate) async fn list(call: Call) -> Answer {
 
 pub(crate) async fn create(call: Call) -> Answer {
     let request: CreateUser = call.body()?;
-    call.note.target(request.username.chars().take(64).collect::<String>());
     Ok(Reply::created(&call.engine().create_user(call.caller()?, request).await?))
 }
 
