@@ -41,6 +41,10 @@ pub struct Entry {
     pub audit: AuditReference,
     /// When it began; names the tree in the trash.
     pub started_at: Timestamp,
+    /// Directories and log files in the account's home that were not there before it. A change that is taken back takes them
+    /// away again, if nobody has put anything into them; nothing else ever does.
+    #[serde(default)]
+    pub created: Vec<String>,
     /// How far it is.
     pub state: State,
     /// What was answered: an answer or an error.

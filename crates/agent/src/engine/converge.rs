@@ -2,7 +2,7 @@
 
 use super::kinds::{Difference, KindError, Work};
 use std::collections::BTreeSet;
-use wcp360_agent_render::{Kind, OnChange, Resource};
+use wcp360_agent_render::{Kind, OnChange, Removal, Resource};
 use wcp360_types::Username;
 use wcp360_types::manifest::{AccountStatus, ManifestSet};
 use wcp360_types::plan::{PlanAction, PlannedResource};
@@ -105,6 +105,39 @@ impl Steps {
         let removals =
             self.removals.iter().filter_map(|(resource, difference)| Some(planned(resource, difference.as_ref()?)));
         (puts.chain(removals).collect(), services)
+    }
+
+    /// What in the account's home is not there yet: directories and files that are otherwise never removed.
+    pub(crate) fn created(&self, work: &Work<'_>) -> Result<Vec<String>, KindError> {
+        let mut out = Vec::new();
+        for (resource, _) in self.puts.iter().filter(|(_, difference)| difference.action == PlanAction::Create) {
+            match &resource.kind {
+                Kind::Dir { path, removal: Removal::Keep, .. } | Kind::LogFile { path, .. } => {
+                    out.push(path.to_string())
+                }
+                Kind::TenantDir { home, relative } => {
+                    let mut path = home.to_string();
+                    for part in relative.components() {
+                        path = format!("{path}/{part}");
+                        if !work.exists(&path)? && !out.contains(&path) {
+                            out.push(path.clone());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(out)
+    }
+
+    /// Takes away again what a change that was taken back has created and nobody has touched.
+    pub(crate) fn uncreate(&self, work: &Work<'_>, created: &[String]) -> Result<(), KindError> {
+        for path in created.iter().rev() {
+            let is_log =
+                |resource: &Resource| matches!(&resource.kind, Kind::LogFile { path: log, .. } if log.as_str() == path);
+            work.uncreate(path, self.all.iter().any(is_log))?;
+        }
+        Ok(())
     }
 
     /// What can't be taken back.

@@ -385,6 +385,23 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Whether anything is at `path`, which may lie under directories of the account.
+    pub(crate) fn exists(&self, path: &str) -> Result<bool, KindError> {
+        // Through a link of the account's: none of ours.
+        Ok(!matches!(self.engine.fs.meta(path), Ok(None)))
+    }
+
+    /// Takes away an empty directory or an empty file.
+    pub(crate) fn uncreate(&self, path: &str, is_file: bool) -> Result<(), KindError> {
+        let fs = &self.engine.fs;
+        if !is_file {
+            fs.remove_empty_dir(path)?;
+        } else if fs.read(path)?.is_some_and(|(content, _)| content.is_empty()) {
+            fs.remove_file(path)?;
+        }
+        Ok(())
+    }
+
     /// Ends what the account still runs.
     pub(crate) fn end_processes(&mut self, name: &Username) {
         let slice = UnitName::slice(name);

@@ -105,11 +105,15 @@ impl Engine {
             to: checked.to,
             audit: request.audit.clone(),
             started_at,
+            created: Vec::new(),
             state: State::Applying,
             answer: None,
         };
+        let (steps, mut work) = self.steps(&entry, false).map_err(given_back)?;
+        entry.created = steps.created(&work).map_err(|e| given_back(e.into()))?;
         self.journal.write(&entry).map_err(|e| given_back(failed(&e)))?;
-        self.run(&mut entry, false)
+        let done = self.forward(&entry, &steps, &mut work);
+        self.finish(&mut entry, done)
     }
 
     /// The answer to an operation that the journal knows; `None`: it is to be tried anew.
@@ -180,28 +184,43 @@ impl Engine {
         Work { engine: self, uid, trash, discard, notes: Vec::new() }
     }
 
-    /// Carries an operation to its end, or back. The journal has it already.
-    pub(super) fn run(&self, entry: &mut Entry, resuming: bool) -> Result<Converged, AgentError> {
-        let result = if entry.state == State::Applying {
-            match self.forward(entry, resuming) {
-                Ok(converged) => {
-                    entry.state = State::Done;
-                    entry.answer = Some(Ok(converged));
-                    self.close(entry)
-                }
-                Err(error) => {
-                    tracing::warn!(account = %entry.account, operation = %entry.operation, %error, "taking it back");
-                    entry.state = State::Reverting;
-                    entry.answer = Some(Err(error));
-                    match self.journal.write(entry) {
-                        Ok(()) => self.back(entry),
-                        Err(error) => Err(failed(&error)),
-                    }
+    /// Carries an operation that a crash interrupted to its end, or back.
+    pub(super) fn resume_entry(&self, entry: &mut Entry) -> Result<Converged, AgentError> {
+        if entry.state != State::Applying {
+            let result = self.back(entry);
+            return self.settle(entry, result);
+        }
+        let done = self.steps(entry, false).and_then(|(steps, mut work)| {
+            steps.tidy(&work)?;
+            work.notes.push("finished after an interruption".into());
+            self.forward(entry, &steps, &mut work)
+        });
+        self.finish(entry, done)
+    }
+
+    /// Writes down that it is done, or takes it back.
+    fn finish(&self, entry: &mut Entry, done: Result<Converged, AgentError>) -> Result<Converged, AgentError> {
+        let result = match done {
+            Ok(converged) => {
+                entry.state = State::Done;
+                entry.answer = Some(Ok(converged));
+                self.close(entry)
+            }
+            Err(error) => {
+                tracing::warn!(account = %entry.account, operation = %entry.operation, %error, "taking it back");
+                entry.state = State::Reverting;
+                entry.answer = Some(Err(error));
+                match self.journal.write(entry) {
+                    Ok(()) => self.back(entry),
+                    Err(error) => Err(failed(&error)),
                 }
             }
-        } else {
-            self.back(entry)
         };
+        self.settle(entry, result)
+    }
+
+    /// Gives back the names that are not kept, and the answer.
+    fn settle(&self, entry: &Entry, result: Result<(), AgentError>) -> Result<Converged, AgentError> {
         match result {
             Ok(()) => {
                 guard(&self.unfinished).remove(&entry.account);
@@ -229,13 +248,11 @@ impl Engine {
         }
     }
 
-    /// To what is wanted, up to the publication of the manifests.
-    fn forward(&self, entry: &Entry, resuming: bool) -> Result<Converged, AgentError> {
+    /// To what is wanted, with the publication of the manifests as the last step.
+    fn forward(&self, entry: &Entry, steps: &Steps, work: &mut Work<'_>) -> Result<Converged, AgentError> {
         let (from, to) = (entry.from.as_ref(), entry.to.as_ref());
-        let (applied, mut notes) = self.make(entry, from, to, resuming, false)?;
-        if resuming {
-            notes.push("finished after an interruption".into());
-        }
+        steps.apply(work)?;
+        let applied = describe(&entry.account, from, to, steps);
         let record = match to {
             Some(set) => {
                 let revision = set.revision();
@@ -253,13 +270,16 @@ impl Engine {
                 None
             }
         };
-        Ok(Converged { record, applied, notes })
+        Ok(Converged { record, applied, notes: std::mem::take(&mut work.notes) })
     }
 
     /// To what was.
     fn back(&self, entry: &mut Entry) -> Result<(), AgentError> {
-        let (from, to) = (entry.from.as_ref(), entry.to.as_ref());
-        self.make(entry, to, from, true, from.is_none())?;
+        let from = entry.from.as_ref();
+        let (steps, mut work) = self.steps(entry, true)?;
+        steps.tidy(&work)?;
+        steps.apply(&mut work)?;
+        steps.uncreate(&work, &entry.created)?;
         let published = self.manifests.load(&entry.account).map_err(|e| failed(&e))?;
         match (from, published) {
             (None, _) => self.manifests.withdraw(&entry.account).map_err(|e| failed(&e))?,
@@ -282,31 +302,16 @@ impl Engine {
         self.journal.write(entry).map_err(|e| failed(&e))
     }
 
-    fn make(
-        &self,
-        entry: &Entry,
-        from: Option<&ManifestSet>,
-        to: Option<&ManifestSet>,
-        tidy: bool,
-        discard: bool,
-    ) -> Result<(Plan, Vec<String>), AgentError> {
+    /// What is to be done for an operation, forward or back.
+    fn steps(&self, entry: &Entry, back: bool) -> Result<(Steps, Work<'_>), AgentError> {
+        let (from, to) = (entry.from.as_ref(), entry.to.as_ref());
+        let (from, to) = if back { (to, from) } else { (from, to) };
         let uid = to.or(from).and_then(|set| set.account.uid).ok_or_else(|| failed(&"account.json has no uid"))?;
-        let mut work = self.work(&entry.account, uid, entry.started_at, discard);
-        let started = std::time::Instant::now();
+        // An account that never was leaves nothing in the trash.
+        let work = self.work(&entry.account, uid, entry.started_at, entry.from.is_none());
         let sides = self.sides(from, to).map_err(|e| failed(&e))?;
         let steps = Steps::plan(&work, sides, to)?;
-        let planned = started.elapsed();
-        if tidy {
-            steps.tidy(&work)?;
-        }
-        steps.apply(&mut work)?;
-        tracing::debug!(
-            account = %entry.account,
-            plan_micros = u64::try_from(planned.as_micros()).unwrap_or(u64::MAX),
-            apply_micros = u64::try_from((started.elapsed() - planned).as_micros()).unwrap_or(u64::MAX),
-            "converged"
-        );
-        Ok((describe(&entry.account, from, to, &steps), work.notes))
+        Ok((steps, work))
     }
 }
 

@@ -55,7 +55,7 @@ impl Engine {
     pub(super) fn resume(&self, operation: OperationId) -> Result<Result<Converged, AgentError>, AgentError> {
         let entry = self.journal.read(operation).map_err(|e| failed(&e))?;
         let mut entry: Entry = entry.ok_or_else(|| failed(&"the journal has lost the operation"))?;
-        let answer = self.run(&mut entry, true);
+        let answer = self.resume_entry(&mut entry);
         if entry.is_finished() {
             return Ok(answer);
         }

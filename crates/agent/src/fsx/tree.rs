@@ -8,6 +8,18 @@ use rustix::io::Errno;
 use std::ffi::CString;
 
 impl Fs {
+    /// Removes the directory `path` if it is empty; anything else stays as it is.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(crate) fn remove_empty_dir(&self, path: &str) -> Result<(), FsError> {
+        let Ok((dir, name)) = self.parent(path) else { return Ok(()) };
+        match rustix::fs::unlinkat(&dir, name.as_os_str(), AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => Ok(()),
+            Err(error) => Err(FsError::new("remove", path, error)),
+        }
+    }
+
     /// Removes the directory `path` with everything in it; nothing there is fine. Links are removed, never followed; another file system mounted
     /// inside is left alone, which is an error.
     ///

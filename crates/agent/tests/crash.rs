@@ -1,0 +1,184 @@
+//! The crash matrix: every change, with the agent killed at every point (ENG-02).
+//!
+//! The test starts itself as a child for each point. Afterwards, a restart must find the machine in the state before or in
+//! the state after, nothing half-written beside it; and asking again with the same operation id must end in the state after.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod machine;
+
+use machine::*;
+use std::path::Path;
+use std::process::Command;
+use wcp360_agent_proto::AgentErrorCode;
+use wcp360_types::manifest::{AccountStatus, Alias, Site};
+use wcp360_types::{DocumentRoot, Domain, OperationId, Username};
+
+/// Those that end in "refused" are refused by nginx after most of the rest was done, and taken back.
+const CHANGES: &[&str] = &[
+    "create-refused",
+    "create",
+    "edit-refused",
+    "suspend",
+    "unsuspend",
+    "add-domains",
+    "own-block",
+    "remove-domains",
+    "delete",
+];
+
+/// The change itself, by name; the operation id is the same every time it is asked for.
+fn change(root: &Path, what: &str) -> Result<(), String> {
+    let engine = engine(root);
+    wcp360_agent::crash::arm();
+    engine.recover();
+    if what == "recover" {
+        assert_eq!(engine.unfinished(), 0, "nothing may be left open");
+        return Ok(());
+    }
+    let operation: OperationId = std::env::var("WCP360_TEST_OPERATION").unwrap().parse().unwrap();
+    let current = engine.account(&Username::parse("alice").unwrap()).ok();
+    let mut set = current.as_ref().map_or_else(|| manifests("alice", "alice.test"), |r| r.manifests.clone());
+    let domain = |name: &str| Domain::parse(name).unwrap();
+    match what {
+        "suspend" => set.account.status = AccountStatus::Suspended,
+        "unsuspend" => set.account.status = AccountStatus::Active,
+        "add-domains" => {
+            let shop = domain("shop.test");
+            set.domains.addon =
+                vec![Site { document_root: DocumentRoot::for_domain(&shop), domain: shop.clone(), www: true }];
+            set.domains.alias = vec![Alias { domain: domain("alias.test"), target: shop, www: true }];
+        }
+        "own-block" => {
+            let root = DocumentRoot::parse("apps/blog/public").unwrap();
+            set.domains.sub = vec![Site { document_root: root, domain: domain("blog.alice.test"), www: false }];
+        }
+        "create-refused" | "edit-refused" => {
+            set.account.status = AccountStatus::Active;
+            set.services.php.pool.memory_limit_mb = 256;
+            let root = DocumentRoot::parse("apps/bad").unwrap();
+            set.domains.sub = vec![Site { document_root: root, domain: domain("bad.alice.test"), www: false }];
+        }
+        "remove-domains" => {
+            set.domains.addon.clear();
+            set.domains.alias.clear();
+            set.domains.sub.clear();
+        }
+        _ => {}
+    }
+    let desired = (what != "delete").then_some(set);
+    // Core asks with the revision it made the change from, also when it asks again.
+    let base = std::env::var("WCP360_TEST_BASE").ok().map(|text| text.parse().unwrap());
+    let result = converge(&engine, "alice", operation, base, desired);
+    if what.ends_with("refused") {
+        // Killed before its reason was written down, it is only known to have been taken back, and is tried again.
+        let error = result.unwrap_err();
+        assert_eq!(error.code, AgentErrorCode::Rejected, "{error}");
+        return Ok(());
+    }
+    result.map(drop).map_err(|e| e.to_string())
+}
+
+/// Runs as a child only.
+#[test]
+fn child() {
+    if let (Ok(root), Ok(what)) = (std::env::var("WCP360_TEST_ROOT"), std::env::var("WCP360_TEST_CHANGE")) {
+        change(Path::new(&root), &what).unwrap();
+    }
+}
+
+struct Child<'a> {
+    root: &'a Path,
+    operation: String,
+    base: Option<String>,
+}
+
+impl Child<'_> {
+    /// Runs a child; whether it lived, and what it said.
+    fn run(&self, what: &str, crash: Option<u64>) -> (bool, String) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "child", "--nocapture"]);
+        command.env("WCP360_TEST_ROOT", self.root).env("WCP360_TEST_CHANGE", what);
+        command.env("WCP360_TEST_OPERATION", &self.operation).env("RUST_BACKTRACE", "0");
+        if let Some(base) = &self.base {
+            command.env("WCP360_TEST_BASE", base);
+        }
+        if let Some(point) = crash {
+            command.env("WCP360_AGENT_CRASH", point.to_string());
+        }
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+fn assert_same(
+    found: &std::collections::BTreeMap<String, String>,
+    wanted: &std::collections::BTreeMap<String, String>,
+    what: &str,
+) {
+    let differences: Vec<String> = found
+        .iter()
+        .filter(|(path, value)| wanted.get(*path) != Some(value))
+        .map(|(path, value)| format!("found {path}: {value}\n  instead of {:?}", wanted.get(path)))
+        .chain(wanted.keys().filter(|path| !found.contains_key(*path)).map(|path| format!("missing {path}")))
+        .collect();
+    assert!(differences.is_empty(), "{what}:\n{}", differences.join("\n"));
+}
+
+#[test]
+fn eng_02_killed_anywhere_it_ends_before_or_after() {
+    if !is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    // In memory, if possible: thousands of writes to disk are not what is tested.
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let (before_dir, after_dir, work) = (dir.path().join("before"), dir.path().join("after"), dir.path().join("work"));
+    fresh(&before_dir);
+    drop(engine(&before_dir));
+    let mut total = 0;
+    for what in CHANGES {
+        let base = engine(&before_dir).account(&Username::parse("alice").unwrap()).ok().map(|r| r.revision.to_string());
+        let operation = OperationId::new().to_string();
+        let child = |root| Child { root, operation: operation.clone(), base: base.clone() };
+        let before = inventory(&before_dir);
+        copy(&before_dir, &after_dir);
+        let (lived, said) = child(&after_dir).run(what, None);
+        assert!(lived, "{what}: {said}");
+        let after = inventory(&after_dir);
+        assert_eq!(before == after, what.ends_with("refused"), "{what}");
+        let mut ended_before = 0;
+        for point in 1.. {
+            copy(&before_dir, &work);
+            let child = child(&work);
+            let (lived, said) = child.run(what, Some(point));
+            if lived {
+                println!("{what}: {} points, {ended_before} ended in the state before", point - 1);
+                total += point - 1;
+                break;
+            }
+            let context = format!("{what}, {}", said.lines().find(|l| l.contains("crash point")).unwrap_or(&said));
+            // Every other time, the restart is killed as well.
+            if point % 2 == 0 {
+                let _ = child.run("recover", Some(1 + point % 37));
+            }
+            let (lived, said) = child.run("recover", None);
+            assert!(lived, "{context}: restart: {said}");
+            let found = inventory(&work);
+            if found == before {
+                ended_before += 1;
+            } else {
+                assert_same(&found, &after, &context);
+            }
+            let (lived, said) = child.run(what, None);
+            assert!(lived, "{context}: asked again: {said}");
+            assert_same(&inventory(&work), &after, &format!("{context}, asked again"));
+        }
+        copy(&after_dir, &before_dir);
+    }
+    println!("{total} crash points");
+}
