@@ -34,6 +34,8 @@ pub(crate) struct Level {
 pub(crate) struct Burst {
     pub(crate) count: usize,
     pub(crate) total: Duration,
+    /// How long the last site was still served after all were deleted.
+    pub(crate) lingered: Duration,
     /// What was not right afterwards.
     pub(crate) wrong: Vec<String>,
 }
@@ -82,10 +84,13 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// The first creation of all starts and loads things.
+    /// The first creations of all start and load things.
     fn warm_up(&self) -> Result<()> {
-        create_timed(&self.api, "warm0", &self.http, &self.https)?;
-        delete(&self.api, "warm0")
+        for account in ["warm0", "warm1", "warm2", "warm3"] {
+            create_timed(&self.api, account, &self.http, &self.https)?;
+            delete(&self.api, account)?;
+        }
+        Ok(())
     }
 
     /// Creates accounts until there are `target`; `None`: the time was up before.
@@ -166,15 +171,30 @@ impl Bench<'_> {
         }
         all(&names, self.options.in_flight, forever, |name| delete(&self.api, name))?;
         Counts::now(&self.api)?.compare(&before, 0, "after deleting", &mut wrong);
-        for name in &names {
-            if self.http.serves(&domain(name)) {
-                wrong.push(format!("{} is still served", domain(name)));
-            }
-        }
+        let lingered = self.lingered(&names, &mut wrong);
         for line in &wrong {
             eprintln!("  wrong: {line}");
         }
-        Ok(Burst { count, total, wrong })
+        Ok(Burst { count, total, lingered, wrong })
+    }
+}
+
+impl Bench<'_> {
+    /// Waits until none of the deleted sites is served; returns how long one still was.
+    fn lingered(&self, names: &[String], wrong: &mut Vec<String>) -> Duration {
+        let began = Instant::now();
+        let mut lingered = Duration::ZERO;
+        for name in names {
+            while self.http.serves(&domain(name)) {
+                lingered = began.elapsed();
+                if lingered > Duration::from_secs(10) {
+                    wrong.push(format!("{} is still served", domain(name)));
+                    return lingered;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        lingered
     }
 }
 

@@ -99,8 +99,8 @@ fn reading(text: &mut String, levels: &[Level]) {
 fn bursts(text: &mut String, levels: &[Level]) {
     if levels.iter().any(|level| level.burst.is_some()) {
         text.push_str("\nMany at once (aim: 100 in less than 10 times one).\n\n");
-        text.push_str("| sites | at once | all done, ms | one, ms | times one | counters, lists and sites |\n");
-        text.push_str("|---:|---:|---:|---:|---:|---|\n");
+        text.push_str("| sites | at once | all done, ms | one, ms | times one | gone after deletion, ms | counters, lists and sites |\n");
+        text.push_str("|---:|---:|---:|---:|---:|---:|---|\n");
         for level in levels {
             let Some(burst) = &level.burst else { continue };
             let one = level.job.median();
@@ -112,12 +112,13 @@ fn bursts(text: &mut String, levels: &[Level]) {
             };
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {right} |",
+                "| {} | {} | {} | {} | {} | {} | {right} |",
                 level.sites,
                 burst.count,
                 ms(burst.total),
                 ms(one),
                 ratio(burst.total, one),
+                ms(burst.lingered),
             );
         }
     }
