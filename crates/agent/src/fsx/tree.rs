@@ -25,7 +25,7 @@ impl Fs {
     ///
     /// # Errors
     /// Something can't be removed.
-    pub(crate) fn remove_tree(&self, path: &str) -> Result<(), FsError> {
+    pub fn remove_tree(&self, path: &str) -> Result<(), FsError> {
         let failed = |e: Errno| FsError::new("remove", path, e);
         let (dir, name) = match self.parent(path) {
             Ok(found) => found,

@@ -41,12 +41,12 @@ impl NginxControl for Pretended {
     }
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// A machine as the installer leaves it.
-pub fn fresh(root: &Path) {
+pub(crate) fn fresh(root: &Path) {
     std::fs::create_dir_all(root.join("etc/systemd/system")).unwrap();
     let write = |file: &str, text: &str| std::fs::write(root.join("etc").join(file), text).unwrap();
     write(
@@ -58,7 +58,7 @@ pub fn fresh(root: &Path) {
     write("gshadow", "root:*::\n");
 }
 
-pub fn engine(root: &Path) -> Arc<Engine> {
+pub(crate) fn engine(root: &Path) -> Arc<Engine> {
     let config = NodeConfig { hostname: "panel.example.com".into(), ..NodeConfig::default() };
     let facts = NodeFacts::new(config, vec![PhpVersion::parse("8.2").unwrap()], true).unwrap();
     let fs = Arc::new(Fs::open(&Layout::below(root), "/srv/www").unwrap());
@@ -67,7 +67,7 @@ pub fn engine(root: &Path) -> Arc<Engine> {
     Arc::new(Engine::start(Parts { fs, facts, services, nginx }).unwrap())
 }
 
-pub fn manifests(name: &str, domain: &str) -> ManifestSet {
+pub(crate) fn manifests(name: &str, domain: &str) -> ManifestSet {
     serde_json::from_value(serde_json::json!({
         "account": { "schema_version": 1, "username": name, "primary_domain": domain, "shell": "/usr/sbin/nologin",
             "status": "active", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
@@ -82,11 +82,11 @@ pub fn manifests(name: &str, domain: &str) -> ManifestSet {
     .unwrap()
 }
 
-pub fn audit() -> AuditReference {
+pub(crate) fn audit() -> AuditReference {
     AuditReference { action: "test".into(), actor: "test".into(), job: JobId::new() }
 }
 
-pub fn converge(
+pub(crate) fn converge(
     engine: &Engine,
     name: &str,
     operation: OperationId,
@@ -97,24 +97,28 @@ pub fn converge(
     engine.converge(&Username::parse(name).unwrap(), &request)
 }
 
-pub fn create(engine: &Engine, name: &str, domain: &str) -> Result<Converged, AgentError> {
+pub(crate) fn create(engine: &Engine, name: &str, domain: &str) -> Result<Converged, AgentError> {
     converge(engine, name, OperationId::new(), None, Some(manifests(name, domain)))
 }
 
-pub fn edit(engine: &Engine, name: &str, change: impl FnOnce(&mut ManifestSet)) -> Result<Converged, AgentError> {
+pub(crate) fn edit(
+    engine: &Engine,
+    name: &str,
+    change: impl FnOnce(&mut ManifestSet),
+) -> Result<Converged, AgentError> {
     let record = engine.account(&Username::parse(name).unwrap())?;
     let mut set = record.manifests;
     change(&mut set);
     converge(engine, name, OperationId::new(), Some(record.revision), Some(set))
 }
 
-pub fn delete(engine: &Engine, name: &str) -> Result<Converged, AgentError> {
+pub(crate) fn delete(engine: &Engine, name: &str) -> Result<Converged, AgentError> {
     let record = engine.account(&Username::parse(name).unwrap())?;
     converge(engine, name, OperationId::new(), Some(record.revision), None)
 }
 
 /// Everything that is on the machine: type, owner, mode, content; with numbers, times and random keys made equal.
-pub fn inventory(root: &Path) -> BTreeMap<String, String> {
+pub(crate) fn inventory(root: &Path) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     walk(root, root, &mut out);
     out
