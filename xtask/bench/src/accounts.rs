@@ -60,7 +60,8 @@ fn encode(text: &str) -> String {
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-fn start(api: &Api, account: &str) -> Result<String> {
+/// Asks for an account; returns the job.
+pub(crate) fn start(api: &Api, account: &str) -> Result<String> {
     let body = json!({ "username": account, "primary_domain": domain(account), "package": PACKAGE });
     api.start("POST", "/accounts", Some(&body))
 }
@@ -68,7 +69,7 @@ fn start(api: &Api, account: &str) -> Result<String> {
 /// Creates an account and waits until the panel is done.
 pub(crate) fn create(api: &Api, account: &str) -> Result<()> {
     let job = start(api, account)?;
-    api.finish(&job, Duration::from_millis(25))
+    api.finish(&job, Duration::from_millis(40))
 }
 
 /// Creates an account while two visitors wait for its site.

@@ -54,6 +54,17 @@ impl Probe {
         }
     }
 
+    /// Asks until the site is no longer served; returns the time since `began`.
+    pub(crate) fn until_gone(&self, host: &str, began: Instant) -> Result<Duration> {
+        while self.serves(host) {
+            if began.elapsed() > GIVE_UP {
+                bail!("{host} is still served after it was deleted");
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(began.elapsed())
+    }
+
     /// Whether the site answers with its own page now.
     pub(crate) fn serves(&self, host: &str) -> bool {
         self.ask(host, "/").is_ok_and(|answer| is_served(&answer))

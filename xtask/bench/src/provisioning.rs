@@ -1,6 +1,6 @@
 //! Fills the panel step by step and measures at each step.
 
-use crate::accounts::{self, all, create, create_timed, delete, domain};
+use crate::accounts::{self, all, create, create_timed, delete, domain, start};
 use crate::api::Api;
 use crate::floors::{self, Floors};
 use crate::memory::Memory;
@@ -9,6 +9,7 @@ use crate::stats::Times;
 use crate::{Deadline, Options};
 use anyhow::{Result, bail};
 use serde_json::Value;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// What was measured at one number of sites.
@@ -21,6 +22,8 @@ pub(crate) struct Level {
     pub(crate) https: Times,
     pub(crate) job: Times,
     pub(crate) delete: Times,
+    /// From the request to delete to the site being gone.
+    pub(crate) gone: Times,
     pub(crate) list: Times,
     /// A list of 1,000, where there are as many.
     pub(crate) list_thousand: Times,
@@ -34,8 +37,6 @@ pub(crate) struct Level {
 pub(crate) struct Burst {
     pub(crate) count: usize,
     pub(crate) total: Duration,
-    /// How long the last site was still served after all were deleted.
-    pub(crate) lingered: Duration,
     /// What was not right afterwards.
     pub(crate) wrong: Vec<String>,
 }
@@ -123,6 +124,7 @@ impl Bench<'_> {
             let began = Instant::now();
             delete(&self.api, &account)?;
             level.delete.add(began.elapsed());
+            level.gone.add(self.http.until_gone(&domain(&account), began)?);
         }
         eprintln!("{sites} sites: lists …");
         level.list = self.requests("/accounts?limit=100")?;
@@ -144,8 +146,11 @@ impl Bench<'_> {
         let mut times = Times::default();
         for _ in 0..50 {
             let began = Instant::now();
-            self.api.get(path)?;
+            let (status, body) = self.api.send("GET", path, None)?;
             times.add(began.elapsed());
+            if status != 200 {
+                bail!("GET {path} answered {status}: {body}");
+            }
         }
         Ok(times)
     }
@@ -159,7 +164,16 @@ impl Bench<'_> {
         let began = Instant::now();
         // Also when the time is up: half of a burst is no measurement.
         let forever = Deadline(Instant::now() + Duration::from_secs(600));
-        all(&names, count, forever, |name| create(&self.api, name))?;
+        let jobs = Mutex::new(Vec::new());
+        all(&names, count, forever, |name| {
+            let job = start(&self.api, name)?;
+            jobs.lock().map_err(|_| anyhow::anyhow!("a worker panicked"))?.push(job);
+            Ok(())
+        })?;
+        // One who asks: a hundred would be what is measured.
+        for job in jobs.into_inner().unwrap_or_default() {
+            self.api.finish(&job, Duration::from_millis(10))?;
+        }
         let total = began.elapsed();
 
         let mut wrong = Vec::new();
@@ -171,30 +185,15 @@ impl Bench<'_> {
         }
         all(&names, self.options.in_flight, forever, |name| delete(&self.api, name))?;
         Counts::now(&self.api)?.compare(&before, 0, "after deleting", &mut wrong);
-        let lingered = self.lingered(&names, &mut wrong);
+        for name in &names {
+            if let Err(error) = self.http.until_gone(&domain(name), Instant::now()) {
+                wrong.push(format!("{error:#}"));
+            }
+        }
         for line in &wrong {
             eprintln!("  wrong: {line}");
         }
-        Ok(Burst { count, total, lingered, wrong })
-    }
-}
-
-impl Bench<'_> {
-    /// Waits until none of the deleted sites is served; returns how long one still was.
-    fn lingered(&self, names: &[String], wrong: &mut Vec<String>) -> Duration {
-        let began = Instant::now();
-        let mut lingered = Duration::ZERO;
-        for name in names {
-            while self.http.serves(&domain(name)) {
-                lingered = began.elapsed();
-                if lingered > Duration::from_secs(10) {
-                    wrong.push(format!("{} is still served", domain(name)));
-                    return lingered;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-        lingered
+        Ok(Burst { count, total, wrong })
     }
 }
 
