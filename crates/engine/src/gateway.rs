@@ -11,6 +11,10 @@ use wcp360_types::{Domain, Username};
 /// Facts about the site that nginx serves under a name: `site.json` of the names tree. Loopback only.
 const SITE_FACTS: &str = "/.well-known/wcp360/site";
 
+/// How long nginx may serve a file that it has opened before (`open_file_cache_valid` in templates/nginx/nginx.conf), and a
+/// little more.
+const OPEN_FILES_ARE_KEPT: Duration = Duration::from_millis(1100);
+
 /// The local nginx.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -30,6 +34,11 @@ impl Gateway {
         };
         let status = |set: Option<&ManifestSet>| set.map(|s| s.account.status);
         let (old, new) = (hosts(before), hosts(after));
+        let taken_away = old.iter().any(|host| !new.contains(host))
+            || (status(before), status(after)) == (Some(AccountStatus::Active), Some(AccountStatus::Suspended));
+        if taken_away {
+            tokio::time::sleep(OPEN_FILES_ARE_KEPT).await;
+        }
         let mut asked = 0;
         for host in &new {
             let moved = status(before) != status(after);
@@ -49,7 +58,6 @@ impl Gateway {
 
     async fn wait_for(&self, host: &Domain, good: impl Fn(&Answer) -> bool) -> Result<(), String> {
         let mut last = String::new();
-        // nginx may keep an opened file for two seconds (open_file_cache_valid); twice that is enough.
         for pause in [0, 5, 10, 20, 50, 100, 200, 400, 800, 1600, 1600] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             match tokio::time::timeout(Duration::from_secs(3), self.ask(host)).await {
