@@ -180,6 +180,9 @@ fn cgroup_name(state_dir: &Path) -> String {
     format!("wcp360.supervisor-{hash:016x}")
 }
 
+/// How long the lock is tried for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 fn serve(config: &Config, ready: &mut dyn FnMut() -> io::Result<()>) -> Result<(), RunError> {
     let begun = Instant::now();
     make_dir(&config.state_dir, 0o700)?;
@@ -188,7 +191,14 @@ fn serve(config: &Config, ready: &mut dyn FnMut() -> io::Result<()>) -> Result<(
     let mut options = OpenOptions::new();
     let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
     let lock = lock.map_err(file("opening", &lock_path))?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| RunError::Locked(lock_path.clone()))?;
+    // A child of a supervisor that was just killed holds its lock until it has executed its program: a moment.
+    let patience = Instant::now() + LOCK_PATIENCE;
+    while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() >= patience {
+            return Err(RunError::Locked(lock_path));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 
     let log_path = config.log_dir.join("supervisor.log");
     let mut log = Log::open(&log_path, config.foreground).map_err(file("opening", &log_path))?;

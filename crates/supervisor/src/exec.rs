@@ -52,8 +52,17 @@ pub(crate) struct Launched {
     pub(crate) pid: i32,
     /// Where the child reports: see [`Report`].
     pub(crate) report: OwnedFd,
-    /// The reaper in between, and the pipe on which it reports ends: see [`read_ends`].
-    pub(crate) reaper: Option<(ProcId, OwnedFd)>,
+    pub(crate) reaper: Option<Reaper>,
+}
+
+/// The process in between where there are no cgroups.
+pub(crate) struct Reaper {
+    pub(crate) id: ProcId,
+    /// Where it reports ends: see [`read_ends`].
+    pub(crate) ends: OwnedFd,
+    /// A byte written here lets the program start. If it closes without one, nothing starts: a supervisor that is killed before
+    /// it has written the reaper down leaves nothing that its successor does not know.
+    pub(crate) go: OwnedFd,
 }
 
 /// What the child said.
@@ -104,8 +113,12 @@ pub(crate) fn launch(l: &Launch<'_>) -> io::Result<Launched> {
         };
     }
     let (ends, ends_w) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (go_r, go) = pipe_with(PipeFlags::CLOEXEC)?;
     match sys::fork()? {
-        Fork::Child => reaper(l, report_w, ends_w),
+        Fork::Child => {
+            drop(go);
+            reaper(l, report_w, ends_w, &go_r)
+        }
         Fork::Parent(reaper_pid) => {
             drop(ends_w);
             drop(report_w);
@@ -114,14 +127,14 @@ pub(crate) fn launch(l: &Launch<'_>) -> io::Result<Launched> {
             let id = ProcId::of(reaper_pid).filter(|_| n == 4);
             let id = id.ok_or_else(|| io::Error::other("the reaper process could not fork"))?;
             fcntl_setfl(&ends, OFlags::NONBLOCK)?;
-            Ok(Launched { pid: i32::from_ne_bytes(buf), report, reaper: Some((id, ends)) })
+            Ok(Launched { pid: i32::from_ne_bytes(buf), report, reaper: Some(Reaper { id, ends, go }) })
         }
     }
 }
 
 /// The process between the supervisor and a unit where there are no cgroups. Whatever the unit's processes do, they stay its
 /// descendants. It ends when the last of them has ended; it holds nothing but its pipe.
-fn reaper(l: &Launch<'_>, report: OwnedFd, ends: OwnedFd) -> ! {
+fn reaper(l: &Launch<'_>, report: OwnedFd, ends: OwnedFd, go: &OwnedFd) -> ! {
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"wcp360-reaper");
     sys::ignore_signal(libc::SIGPIPE);
@@ -130,7 +143,9 @@ fn reaper(l: &Launch<'_>, report: OwnedFd, ends: OwnedFd) -> ! {
     }
     match sys::fork() {
         Ok(Fork::Child) => {
-            sys::ignore_signal(libc::SIGPIPE);
+            if !matches!(rustix::io::read(go, &mut [0u8; 1]), Ok(1)) {
+                sys::exit_now(1);
+            }
             child(l, report)
         }
         Ok(Fork::Parent(pid)) => {

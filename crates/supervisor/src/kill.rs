@@ -1,5 +1,6 @@
 //! Which processes belong to a unit, and how to reach all of them: a cgroup where one can be made, else a reaper process.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -175,10 +176,17 @@ impl Tracker {
         }
     }
 
-    /// Sends a signal to every process.
+    /// Sends a signal to every process, once, also to those that were being forked meanwhile.
     pub fn signal_all(&self, sig: i32) {
-        for pid in self.pids() {
-            let _ = sys::kill(pid, sig);
+        let mut known = HashSet::new();
+        for _ in 0..16 {
+            let fresh: Vec<i32> = self.pids().into_iter().filter(|p| known.insert(*p)).collect();
+            if fresh.is_empty() {
+                break;
+            }
+            for pid in fresh {
+                let _ = sys::kill(pid, sig);
+            }
         }
     }
 

@@ -23,7 +23,8 @@ struct Connection {
     busy: bool,
     /// The other side sends no more.
     ended: bool,
-    writing: bool,
+    /// What epoll watches: (reading, writing). Neither: it is not in epoll, which would report a hang-up for ever.
+    watched: (bool, bool),
 }
 
 /// The control socket and its connections.
@@ -78,8 +79,14 @@ impl Server {
             if stream.set_nonblocking(true).is_err() || m.poller.add(&stream, Source::Connection(id)).is_err() {
                 continue;
             }
-            let c =
-                Connection { stream, input: Vec::new(), output: Vec::new(), busy: false, ended: false, writing: false };
+            let c = Connection {
+                stream,
+                input: Vec::new(),
+                output: Vec::new(),
+                busy: false,
+                ended: false,
+                watched: (true, false),
+            };
             self.connections.insert(id, c);
         }
     }
@@ -177,9 +184,17 @@ impl Server {
         let writing = !c.output.is_empty();
         // A full input buffer or the end of input would wake us for nothing.
         let reading = !c.ended && c.input.len() <= MAX_REQUEST;
-        if writing != c.writing || !reading {
-            c.writing = writing;
-            let _ = m.poller.modify(&c.stream, Source::Connection(id), writing, reading);
+        let wanted = (reading, writing);
+        if wanted != c.watched {
+            match (c.watched, wanted) {
+                (_, (false, false)) => m.poller.remove(&c.stream),
+                ((false, false), _) => {
+                    let _ = m.poller.add(&c.stream, Source::Connection(id));
+                    let _ = m.poller.modify(&c.stream, Source::Connection(id), writing, reading);
+                }
+                _ => drop(m.poller.modify(&c.stream, Source::Connection(id), writing, reading)),
+            }
+            c.watched = wanted;
         }
     }
 

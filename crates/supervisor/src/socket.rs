@@ -1,10 +1,11 @@
 //! Listening sockets: making, recovering and removing what a `.socket` unit describes (systemd.socket(5)).
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
@@ -78,7 +79,7 @@ pub(crate) fn open(s: &Socket) -> Result<Listening, SocketError> {
 
 /// Takes a listening socket back out of a service that still runs (pidfd_getfd(2)), so that no connection in its queue is lost.
 /// `None` when that is not surely the socket that an earlier supervisor passed.
-pub(crate) fn recover(s: &Socket, process: ProcId, number: i32) -> Option<Listening> {
+pub(crate) fn recover(s: &Socket, process: ProcId, number: i32, table: &Listeners) -> Option<Listening> {
     let pidfd = process.open()?;
     let fd = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty()).ok()?;
     let path = Path::new(&s.listen);
@@ -89,29 +90,35 @@ pub(crate) fn recover(s: &Socket, process: ProcId, number: i32) -> Option<Listen
     let roots = rustix::net::sockopt::socket_peercred(&fd).ok()?.uid.is_root();
     let listening = rustix::net::sockopt::socket_acceptconn(&fd).unwrap_or(false);
     let file = identity(path)?;
-    if same_path && roots && listening && inode_of(path) == socket_inode(&fd) {
-        Some(Listening { fd, file })
-    } else {
-        None
-    }
+    let same_socket = table.inode(path).is_some_and(|i| socket_inode(&fd) == Some(i));
+    if same_path && roots && listening && same_socket { Some(Listening { fd, file }) } else { None }
 }
 
-/// The inode of the socket object that is bound to a path, from /proc/net/unix.
-fn inode_of(path: &Path) -> Option<u64> {
-    let text = fs::read("/proc/net/unix").ok()?;
-    let text = String::from_utf8_lossy(&text);
-    // The newest one bound to the path stands last within its hash chain, but an unlinked older one may share the name: the
-    // caller compares with the descriptor it has, so any match among listeners will do only if it is the only one.
-    let mut found = text.lines().filter_map(|l| {
-        let mut f = l.split_ascii_whitespace();
-        let flags = f.nth(3)?;
-        let inode: u64 = f.nth(2)?.parse().ok()?;
-        let name = f.next()?;
-        // 00010000: it listens.
-        (flags == "00010000" && Path::new(name) == path).then_some(inode)
-    });
-    let first = found.next();
-    if found.next().is_some() { None } else { first }
+/// The listening Unix sockets of the machine, by path: /proc/net/unix, read once.
+pub(crate) struct Listeners(HashMap<PathBuf, Option<u64>>);
+
+impl Listeners {
+    pub(crate) fn read() -> Self {
+        Self::parse(&fs::read("/proc/net/unix").unwrap_or_default())
+    }
+
+    fn parse(text: &[u8]) -> Self {
+        let mut map = HashMap::new();
+        for line in String::from_utf8_lossy(text).lines() {
+            let mut f = line.split_ascii_whitespace();
+            // Num RefCount Protocol Flags Type St Inode Path; the flag 00010000 says that it listens.
+            let (Some("00010000"), Some(inode), Some(name)) = (f.nth(3), f.nth(2), f.next()) else { continue };
+            let inode = inode.parse().ok();
+            // An unlinked older socket may bear the same name: then nobody knows which is which.
+            map.entry(PathBuf::from(name)).and_modify(|i| *i = None).or_insert(inode);
+        }
+        Self(map)
+    }
+
+    /// The inode of the only socket that listens at a path.
+    fn inode(&self, path: &Path) -> Option<u64> {
+        self.0.get(path).copied().flatten()
+    }
 }
 
 fn socket_inode(fd: &OwnedFd) -> Option<u64> {
@@ -122,6 +129,24 @@ fn socket_inode(fd: &OwnedFd) -> Option<u64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_by_path() {
+        let t = Listeners::parse(
+            b"Num       RefCount Protocol Flags    Type St Inode Path\n\
+              0000000000000000: 00000002 00000000 00010000 0001 01 11 /run/a\n\
+              0000000000000000: 00000003 00000000 00000000 0001 03 12 /run/c\n\
+              0000000000000000: 00000002 00000000 00010000 0001 01 13 /run/b\n\
+              0000000000000000: 00000002 00000000 00010000 0001 01 14 /run/b\n\
+              0000000000000000: 00000002 00000000 00010000 0001 01 15\n",
+        );
+        let inode = |p: &str| t.inode(Path::new(p));
+        assert_eq!((inode("/run/a"), inode("/run/b"), inode("/run/c")), (Some(11), None, None));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let l = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(Listeners::read().inode(&path), socket_inode(&OwnedFd::from(l)));
+    }
 
     #[test]
     fn made_with_owner_and_mode() {

@@ -227,7 +227,7 @@ fn php_fpm_takes_the_socket_over() {
             println!("{t}: stop {:?}", begun.elapsed());
             assert!(fastcgi(&s.path("run/x.sock"), &script).contains("33 "));
         }
-        println!("{t}: {}", s.log().lines().filter(|l| l.contains("active, main")).next_back().unwrap());
+        println!("{t}: {}", s.log().lines().rfind(|l| l.contains("active, main")).unwrap());
         assert_eq!(fs::metadata(s.path("run/x.sock")).unwrap().ino(), identity, "the very same socket all the time");
         // A reload keeps serving.
         let before = s.client().reload("php@x.service").unwrap();

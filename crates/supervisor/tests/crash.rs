@@ -54,8 +54,10 @@ fn running_services_are_adopted_and_still_obey() {
         let marker = format!(": {}", s.dir.to_str().unwrap());
         assert_eq!(s.client().stop("a.service").unwrap().processes, 0);
         assert!(processes_mentioning(&marker).is_empty(), "{t}: something survived");
-        let tmp = fs::read_dir("/tmp").unwrap().flatten();
-        assert!(!tmp.map(|e| e.file_name()).any(|n| n.to_string_lossy().starts_with("wcp360-private-a.service-")));
+        let state = read(&s.path("state/state"));
+        let private: Vec<&str> = state.split('"').filter(|w| w.contains("tmp/wcp360-private-a.service-")).collect();
+        assert!(!private.is_empty());
+        until("its private directories are removed", || !private.iter().any(|p| fs::exists(p).unwrap()));
     }
 }
 

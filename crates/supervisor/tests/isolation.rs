@@ -89,7 +89,7 @@ fn private_tmp_is_private_and_removed() {
 #[test]
 fn protect_system_home_and_devices() {
     let s = Supervisor::start("cgroup");
-    let probe = "for d in /usr /etc /root /var @DIR@/run /dev/shm /run; do if touch $d/wcp360-probe 2>/dev/null; then echo $d; rm $d/wcp360-probe; fi; done";
+    let probe = "for d in /usr /etc /root /var @DIR@/run /dev/shm /run; do if touch $d/wcp360-probe-$$ 2>/dev/null; then echo $d; rm $d/wcp360-probe-$$; fi; done";
     assert_eq!(run(&s, "", probe).split_whitespace().count(), 7, "root may write everywhere");
     assert_eq!(
         run(&s, "ProtectSystem=yes", probe).trim(),
@@ -126,12 +126,15 @@ fn protect_system_home_and_devices() {
 fn other_users_processes_are_invisible() {
     for t in TRACKINGS {
         let s = Supervisor::start(t);
-        let script = "ls /proc | grep -c '^[0-9]'; test -d /proc/1 && echo sees-init; grep -o 'hidepid=[a-z]*' /proc/self/mountinfo; true";
-        let open = run(&s, "User=nobody\n", script);
-        assert!(open.contains("sees-init"), "{open}");
-        let closed = run(&s, "User=nobody\nProtectProc=invisible\n", script);
-        assert!(!closed.contains("sees-init") && closed.contains("hidepid=invisible"), "{closed}");
-        assert!(closed.lines().next().unwrap().parse::<u32>().unwrap() <= 8, "{closed}");
+        let script = format!(
+            "for p in 1 {}; do test -d /proc/$p && echo sees $p; done; test -d /proc/$$ && echo sees itself; \
+             grep -o 'hidepid=[a-z]*' /proc/self/mountinfo; true",
+            s.pid()
+        );
+        let open = run(&s, "User=nobody\n", &script);
+        assert_eq!(open, format!("sees 1\nsees {}\nsees itself\n", s.pid()));
+        let closed = run(&s, "User=nobody\nProtectProc=invisible\n", &script);
+        assert_eq!(closed, "sees itself\nhidepid=invisible\n", "{}", s.log());
     }
 }
 

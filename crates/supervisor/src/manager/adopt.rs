@@ -1,5 +1,6 @@
 //! Taking over from a supervisor that was killed: its services go on, its sockets are opened anew.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -79,8 +80,11 @@ impl Manager {
             }
         }
         self.kill_strays(&kept);
+        let by_name: HashMap<&str, &Record> = records.iter().map(|r| (r.unit.as_str(), r)).collect();
+        let mut table = None;
         for r in records.iter().filter(|r| r.stage == Stage::Listening) {
-            self.adopt_socket(r, &records, &mut count);
+            let table = table.get_or_insert_with(socket::Listeners::read);
+            self.adopt_socket(r, &by_name, table, &mut count);
         }
         for name in start {
             count.restarted += 1;
@@ -176,7 +180,13 @@ impl Manager {
         }
     }
 
-    fn adopt_socket(&mut self, record: &Record, all: &[Record], count: &mut Adopted) {
+    fn adopt_socket(
+        &mut self,
+        record: &Record,
+        all: &HashMap<&str, &Record>,
+        table: &socket::Listeners,
+        count: &mut Adopted,
+    ) {
         let Ok(name) = UnitName::parse(&record.unit) else { return };
         let loaded = self.load_socket(&name);
         let (s, service) = match loaded {
@@ -196,9 +206,9 @@ impl Manager {
         let running: Option<Id> = self.names.get(service_name.as_str()).copied();
         if running.is_some() {
             // It holds the very socket: take it back, and nothing is lost.
-            let its = all.iter().find(|r| r.unit == service_name.as_str());
+            let its = all.get(service_name.as_str());
             let place = its.and_then(|r| Some((r.main?, r.sockets.iter().position(|n| *n == record.unit)?)));
-            let back = place.and_then(|(main, n)| socket::recover(&s, main, 3 + i32::try_from(n).ok()?));
+            let back = place.and_then(|(main, n)| socket::recover(&s, main, 3 + i32::try_from(n).ok()?, table));
             if let Some(l) = back {
                 count.recovered += 1;
                 return self.listen(id, &s, l, service);

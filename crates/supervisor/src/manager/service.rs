@@ -150,10 +150,14 @@ impl Manager {
         let text = std::mem::take(buf);
         r.report = None;
         let mut failed = false;
+        let mut fresh = Vec::new();
         for report in reports(&text) {
             match report {
                 Report::Note(n) if r.notes.contains(&n) => {}
-                Report::Note(n) => r.notes.push(n),
+                Report::Note(n) => {
+                    fresh.push(n.clone());
+                    r.notes.push(n);
+                }
                 Report::Failed(why) => {
                     failed = true;
                     r.result.get_or_insert(why);
@@ -161,7 +165,11 @@ impl Manager {
             }
         }
         let simple = matches!(r.unit.kind, ServiceType::Simple | ServiceType::Exec);
-        if !failed && simple && matches!(u.phase, Phase::Start(_)) {
+        let executed = !failed && simple && matches!(u.phase, Phase::Start(_));
+        for n in fresh {
+            self.say(Level::Warn, id, &n);
+        }
+        if executed {
             self.become_active(id);
         }
     }

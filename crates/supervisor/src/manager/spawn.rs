@@ -259,13 +259,15 @@ impl Manager {
         };
         r.report = Some((launched.report, Vec::new()));
         let through_reaper = launched.reaper.is_some();
-        if let Some((reaper, pipe)) = launched.reaper {
-            watch(self.poller.add(&pipe, Source::Reaper(id)));
-            r.reaper_pipes.push(pipe);
+        let mut go = None;
+        if let Some(reaper) = launched.reaper {
+            watch(self.poller.add(&reaper.ends, Source::Reaper(id)));
+            r.reaper_pipes.push(reaper.ends);
             if let Tracker::Reapers(list) = &mut r.tracker {
                 list.retain(|p| p.is_alive());
-                list.push(reaper);
+                list.push(reaper.id);
             }
+            go = Some(reaper.go);
         }
         match role {
             Role::Control => r.control = Some(pid),
@@ -279,6 +281,9 @@ impl Manager {
             self.say(Level::Error, id, &format!("epoll: {p}"));
         }
         self.record(id);
+        if let Some(go) = go {
+            let _ = rustix::io::write(&go, b"g");
+        }
         Ok(())
     }
 

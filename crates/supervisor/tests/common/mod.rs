@@ -149,6 +149,11 @@ impl Drop for Supervisor {
             if !polite {
                 let _ = child.kill();
                 eprintln!("the supervisor did not end when asked");
+                // Nobody is left to end its units.
+                let state = read(&self.dir.join("state/state"));
+                for cgroup in state.split('"').filter(|w| w.starts_with("/sys/fs/cgroup/")) {
+                    let _ = fs::write(Path::new(cgroup).join("cgroup.kill"), "1");
+                }
             }
             let _ = child.wait();
         }
