@@ -2,6 +2,7 @@
 
 use crate::repo;
 use anyhow::{Result, bail};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Every crate of ours, with those of ours that it may use.
@@ -33,13 +34,22 @@ const FORBIDDEN_CRATES: &[(&str, &str)] = &[
 
 /// Checks all crates.
 pub(crate) fn run() -> Result<()> {
+    let metadata = repo::metadata()?;
+    let mut wrong = arrows(&metadata);
+    wrong.extend(others(&repo::resolved_metadata()?));
+    if !wrong.is_empty() {
+        bail!("{}\nSee \"Crates\" in docs/architecture.md.", wrong.join("\n"));
+    }
+    println!("{} crates use what they may.", metadata["packages"].as_array().map_or(0, Vec::len));
+    Ok(())
+}
+
+/// What our crates use of each other and may not.
+fn arrows(metadata: &Value) -> Vec<String> {
     let may_use: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
     let mut wrong = Vec::new();
-    let metadata = repo::metadata()?;
-    let mut seen = 0;
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().unwrap_or_default();
-        seen += 1;
         let Some(allowed) = may_use.get(name) else {
             wrong.push(format!("{name} is new: say in xtask/src/deps.rs what it may use"));
             continue;
@@ -53,17 +63,11 @@ pub(crate) fn run() -> Result<()> {
             }
         }
     }
-    wrong.extend(others()?);
-    if !wrong.is_empty() {
-        bail!("{}\nSee \"Crates\" in docs/architecture.md.", wrong.join("\n"));
-    }
-    println!("{seen} crates use what they may.");
-    Ok(())
+    wrong
 }
 
 /// Looks through everybody else's crates, features resolved.
-fn others() -> Result<Vec<String>> {
-    let metadata = repo::resolved_metadata()?;
+fn others(metadata: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
     for node in metadata["resolve"]["nodes"].as_array().into_iter().flatten() {
         let id = node["id"].as_str().unwrap_or_default();
@@ -81,5 +85,35 @@ fn others() -> Result<Vec<String>> {
             }
         }
     }
-    Ok(wrong)
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn arrows_that_are_not_drawn_are_found() {
+        let uses = |name: &str, kind: Value| json!({ "name": name, "path": "/x", "kind": kind });
+        let metadata = json!({ "packages": [
+            { "name": "wcp360-types", "dependencies": [uses("wcp360-engine", json!("dev")), { "name": "serde", "kind": null }] },
+            { "name": "wcp360-cli", "dependencies": [uses("wcp360-types", json!(null)), uses("wcp360-store", json!(null))] },
+            { "name": "wcp360-other", "dependencies": [] },
+        ]});
+        let wrong = arrows(&metadata);
+        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert_eq!(wrong[0], "wcp360-cli must not use wcp360-store");
+        assert!(wrong[1].starts_with("wcp360-other is new"));
+    }
+
+    #[test]
+    fn forbidden_crates_and_features_are_found() {
+        let metadata = json!({ "resolve": { "nodes": [
+            { "id": "registry+https://x#serde_json@1.0.0", "features": ["preserve_order", "std"] },
+            { "id": "registry+https://x#aws-lc-rs@1.0.0", "features": [] },
+            { "id": "registry+https://x#serde@1.0.0", "features": ["std"] },
+        ]}});
+        assert_eq!(others(&metadata).len(), 2);
+    }
 }

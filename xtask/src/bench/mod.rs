@@ -100,10 +100,18 @@ fn title(kind: &str) -> Result<String> {
     Ok(format!("{}, {} ({commit}), {kind}", date.trim(), repo::VERSION))
 }
 
+const INTRODUCTION: &str = "\
+# Benchmarks
+
+Anyone can run them: `cargo xtask bench provisioning` makes a throw-away machine, installs a release, fills it and measures
+inside (root, Linux; `--quick` for a few minutes). nginx's and useradd's own needs are measured in the same run on the same
+machine: compare the ratios, not the milliseconds, with other machines.
+";
+
 fn append(path: &Path, report: &str) -> Result<()> {
     let before = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => "# Benchmarks\n".into(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => INTRODUCTION.into(),
         Err(e) => bail!("can't read {}: {e}", path.display()),
     };
     repo::write(path, &format!("{}\n\n{}\n", before.trim_end(), report.trim_end()))?;
