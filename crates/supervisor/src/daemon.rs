@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -155,6 +155,15 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), RunError> {
     fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(file("making directory", path))
 }
 
+/// A directory of root's. What somebody else put there, who may write into the directory above, is moved out of the way.
+fn own_dir(path: &Path) -> Result<(), RunError> {
+    if fs::symlink_metadata(path).is_ok_and(|m| !m.is_dir() || m.uid() != 0) {
+        let aside = path.with_extension(format!("untrusted-{}", std::process::id()));
+        fs::rename(path, aside).map_err(file("moving aside", path))?;
+    }
+    make_dir(path, 0o750)
+}
+
 /// As many files as allowed: each listening socket is one. Returns the limit before.
 fn raise_open_files() -> Rlimit {
     let before = getrlimit(Resource::Nofile);
@@ -186,7 +195,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 fn serve(config: &Config, ready: &mut dyn FnMut() -> io::Result<()>) -> Result<(), RunError> {
     let begun = Instant::now();
     make_dir(&config.state_dir, 0o700)?;
-    make_dir(&config.log_dir.join("units"), 0o750)?;
+    make_dir(&config.log_dir, 0o750)?;
+    own_dir(&config.log_dir.join("units"))?;
     let lock_path = config.state_dir.join("lock");
     let mut options = OpenOptions::new();
     let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&lock_path);

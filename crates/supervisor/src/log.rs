@@ -1,8 +1,8 @@
 //! The supervisor's own log: one JSON object per line, in `supervisor.log`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -25,14 +25,35 @@ pub(crate) struct Log {
 /// A log file above this size, in bytes, becomes `<file>.1` when it is opened next.
 const ROTATE_AT: u64 = 16 << 20;
 
-/// Opens a file to append to; readable by root and its group.
-pub(crate) fn open_append(path: &Path) -> io::Result<File> {
-    if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() > ROTATE_AT) {
-        let mut old = path.as_os_str().to_owned();
-        old.push(".1");
-        let _ = std::fs::rename(path, old);
+fn append(path: &Path, flags: i32) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(libc::O_NOCTTY | flags).open(path)
+}
+
+/// Opens one of our own logs, readable by root and its group. The panel's user may write into the directory too: what it put in
+/// our place (a link, a file of its own, a second name of another file) is removed, never written to.
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
+    let ours = |m: &Metadata| m.is_file() && m.uid() == 0 && m.nlink() == 1;
+    match std::fs::symlink_metadata(path) {
+        Ok(m) if ours(&m) && m.len() > ROTATE_AT => {
+            let mut old = path.as_os_str().to_owned();
+            old.push(".1");
+            let _ = std::fs::rename(path, old);
+        }
+        Ok(m) if !ours(&m) && !m.is_dir() => std::fs::remove_file(path)?,
+        _ => {}
     }
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    let file = append(path, libc::O_NOFOLLOW | libc::O_NONBLOCK)?;
+    if ours(&file.metadata()?) {
+        Ok(file)
+    } else {
+        Err(io::Error::other("somebody else put a file in its place: check who may write into the directory"))
+    }
+}
+
+/// Opens `append:FILE` of a unit. A link as the last part of the path is followed only if root owns it.
+pub(crate) fn open_append(path: &Path) -> io::Result<File> {
+    let roots_link = std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink() && m.uid() == 0);
+    append(path, if roots_link { 0 } else { libc::O_NOFOLLOW })
 }
 
 /// Milliseconds since 1970.
@@ -59,7 +80,7 @@ pub(crate) fn rfc3339(ms: u64) -> String {
 
 impl Log {
     pub(crate) fn open(path: &Path, echo: bool) -> io::Result<Self> {
-        Ok(Self { file: open_append(path)?, echo })
+        Ok(Self { file: open_own(path)?, echo })
     }
 
     /// Writes a line. What can't be written is lost: the supervisor does not stop for a full disk.
@@ -88,7 +109,8 @@ impl Log {
 /// The last lines of a file, from an offset on: at most `count` lines and 4 kB, control characters removed.
 pub(crate) fn tail(path: &Path, from: u64, count: usize) -> Vec<String> {
     let read = || -> io::Result<Vec<u8>> {
-        let mut f = File::open(path)?;
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let mut f = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         let len = f.metadata()?.len();
         f.seek(SeekFrom::Start(from.min(len).max(len.saturating_sub(4096))))?;
         let mut buf = Vec::new();
@@ -112,6 +134,26 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(951_782_400_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(rfc3339(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
+    }
+
+    #[test]
+    fn nobodys_link_or_file_is_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (precious, log) = (dir.path().join("precious"), dir.path().join("log"));
+        std::fs::write(&precious, "x").unwrap();
+        std::os::unix::fs::symlink(&precious, &log).unwrap();
+        drop(open_own(&log).unwrap());
+        assert!(std::fs::symlink_metadata(&log).unwrap().is_file());
+        std::fs::remove_file(&log).unwrap();
+        std::fs::hard_link(&precious, &log).unwrap();
+        open_own(&log).unwrap().write_all(b"log").unwrap();
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "x");
+        std::fs::remove_file(&log).unwrap();
+        std::os::unix::fs::symlink(&precious, &log).unwrap();
+        std::os::unix::fs::lchown(&log, Some(65534), None).unwrap();
+        assert!(open_append(&log).is_err(), "append: through somebody else's link");
+        std::os::unix::fs::lchown(&log, Some(0), None).unwrap();
+        assert!(open_append(&log).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
@@ -63,15 +63,14 @@ pub(crate) fn open(s: &Socket) -> Result<Listening, SocketError> {
     let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(|e| fail("making a socket for")(e.into()))?;
     let address = SocketAddrUnix::new(path).map_err(|e| fail("binding")(e.into()))?;
-    // Nobody can connect before the owner and mode are right.
-    let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o777));
+    // The mode is right from the start, and nothing is done to the path that could be done to a link in its place.
+    let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(!s.mode & 0o777));
     let bound = bind(&fd, &address);
     rustix::process::umask(umask);
     bound.map_err(|e| fail("binding")(e.into()))?;
     if uid.is_some() || gid.is_some() {
-        chown(path, uid, gid).map_err(fail("giving away"))?;
+        lchown(path, uid, gid).map_err(fail("giving away"))?;
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(s.mode)).map_err(fail("setting the mode of"))?;
     listen(&fd, s.backlog).map_err(|e| fail("listening on")(e.into()))?;
     let file = identity(path).ok_or_else(|| fail("finding")(io::Error::from(io::ErrorKind::NotFound)))?;
     Ok(Listening { fd, file })

@@ -1,7 +1,9 @@
 //! A service on its way up, and events of its processes.
 
-use std::fs;
+use std::fs::OpenOptions;
+use std::io::Read;
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use super::requests::failure;
@@ -48,6 +50,17 @@ fn is_clean(status: ExitStatus) -> bool {
         ExitStatus::Unknown => false,
     }
 }
+
+/// The number in a PID file, which may be anything that the service put there: a pipe must not hold us up.
+fn read_pid(path: &str) -> Option<i32> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// How many notifications of one unit are taken at once: others want to be heard too.
+const MAX_NOTIFICATIONS: usize = 64;
 
 impl Manager {
     pub(super) fn begin_service(&mut self, id: Id) {
@@ -304,7 +317,7 @@ impl Manager {
             r.awaiting_pid_file = false;
             return self.become_active(id);
         };
-        let pid = fs::read_to_string(&path).ok().and_then(|t| t.trim().parse::<i32>().ok());
+        let pid = read_pid(&path);
         // The file may be writable by the service: only a process of the unit counts.
         let process = pid.filter(|p| r.tracker.contains(*p)).and_then(ProcId::of);
         match process {
@@ -340,7 +353,7 @@ impl Manager {
 
     /// sd_notify(3): `READY=1`, `MAINPID=`.
     pub(crate) fn on_notify(&mut self, id: Id) {
-        loop {
+        for _ in 0..MAX_NOTIFICATIONS {
             let Some(r) = self.units.get(&id).and_then(|u| u.service.as_deref()) else { return };
             let Some(fd) = &r.notify else { return };
             let mut text = [0u8; 4096];

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, getsockname, socket_with};
 
 use super::{Main, Manager, Running};
 use crate::credentials::Credentials;
 use crate::exec::{DEFAULT_PATH, Launch, launch};
 use crate::kill::Tracker;
-use crate::log::{Level, open_append};
+use crate::log::{Level, open_append, open_own};
 use crate::name::UnitName;
 use crate::namespace::PrivateTmp;
 use crate::poller::{Id, Source};
@@ -60,18 +61,16 @@ fn runtime_dirs(e: &Exec, c: &Credentials) -> io::Result<Vec<PathBuf>> {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
         }
         match fs::DirBuilder::new().mode(0o700).create(&path) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                if !fs::symlink_metadata(&path)?.is_dir() {
-                    return Err(io::Error::other(format!("{} exists and is no directory", path.display())));
-                }
-            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             r => r?,
         }
-        let m = fs::symlink_metadata(&path)?;
-        if (m.uid(), m.gid()) != (c.uid, c.gid) {
-            chown(&path, Some(c.uid), Some(c.gid))?;
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(e.runtime_directory_mode))?;
+        // By handle: the directory above may belong to the unit's user, who could put a link in its place.
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+        let dir = rustix::fs::open(&path, flags, Mode::empty())
+            .map_err(|e| io::Error::other(format!("{} is no directory of its own: {e}", path.display())))?;
+        let ids = (rustix::fs::Uid::from_raw(c.uid), rustix::fs::Gid::from_raw(c.gid));
+        rustix::fs::fchown(&dir, Some(ids.0), Some(ids.1))?;
+        rustix::fs::fchmod(&dir, Mode::from_raw_mode(e.runtime_directory_mode))?;
         out.push(path);
     }
     Ok(out)
@@ -200,7 +199,7 @@ impl Manager {
         match o {
             Output::Null => self.null.as_fd().try_clone_to_owned(),
             Output::Append(f) => open_append(Path::new(f)).map(OwnedFd::from),
-            Output::Journal | Output::Inherit => open_append(&self.log_path(name)).map(OwnedFd::from),
+            Output::Journal | Output::Inherit => open_own(&self.log_path(name)).map(OwnedFd::from),
         }
     }
 
