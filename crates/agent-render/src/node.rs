@@ -20,6 +20,7 @@ pub fn render_node(facts: &NodeFacts) -> Result<Vec<Resource>, RenderError> {
         (paths::NGINX, Root, 0o755),
         ("/etc/wcp360/ssl", Root, 0o700),
         (paths::WANTS, Root, 0o755),
+        ("/etc/tmpfiles.d", Root, 0o755),
         (paths::AGENT_STATE, Root, 0o700),
         ("/var/lib/wcp360/agent/journal", Root, 0o700),
         (paths::WEB, Root, 0o711),
@@ -36,9 +37,25 @@ pub fn render_node(facts: &NodeFacts) -> Result<Vec<Resource>, RenderError> {
         out.push(Resource::new(Kind::Dir { path, owner: Root, group, mode, removal: Removal::Keep }));
     }
     for version in &facts.php_versions {
+        // Sockets made in here get its group, so that nginx can connect to them.
         let path = AbsPath::parse(&format!("{}/{version}", paths::PHP_RUN))?;
-        out.push(Resource::new(Kind::Dir { path, owner: Root, group: Root, mode: 0o755, removal: Removal::Keep }));
+        out.push(Resource::new(Kind::Dir { path, owner: Root, group: Web, mode: 0o2750, removal: Removal::Keep }));
     }
+    // Before the agent is up after a boot, sockets are.
+    let lines = facts.php_versions.iter().map(|v| format!("d {}/{v} 2750 root www-data -\n", paths::PHP_RUN));
+    out.push(Resource::new(Kind::File {
+        path: AbsPath::parse("/etc/tmpfiles.d/wcp360-php.conf")?,
+        content: format!(
+            "# Written by wcp360-agent; edits are overwritten. Sockets made in here get the group of nginx's workers.\n\
+             d {} 0755 root root -\n{}",
+            paths::PHP_RUN,
+            lines.collect::<String>()
+        ),
+        owner: Root,
+        group: Root,
+        mode: 0o644,
+        on_change: None,
+    }));
     out.extend(php_units(facts)?);
     Ok(out)
 }

@@ -44,6 +44,7 @@ pub(crate) fn service(account: &Account<'_>, out: &mut Vec<Resource>) -> Result<
         unit: UnitName::php_socket(&php.version, account.name),
         template: format!("wcp360-php{}@.socket", php.version),
         service: unit,
+        socket: AbsPath::parse(&socket)?,
     }));
     out.push(Resource::new(Kind::Symlink {
         path: AbsPath::parse(&format!("{}/php/{}.sock", paths::WEB, account.name))?,

@@ -188,6 +188,8 @@ pub enum Kind {
         template: String,
         /// A service that it starts, to be stopped after it.
         service: UnitName,
+        /// Where it listens, for nginx and nobody else: root:www-data 0660.
+        socket: AbsPath,
     },
     /// A server block of its own, for a site that the shared one can't serve.
     NginxSite {

@@ -124,21 +124,17 @@ impl Journal {
         Ok(())
     }
 
-    /// All entries, and what could not be read.
+    /// Hands every entry to `see`, one after the other: there may be thousands, each with two sets of manifests.
     ///
     /// # Errors
     /// The directory can't be read.
-    pub fn all(&self) -> Result<(Vec<Entry>, Vec<FsError>), FsError> {
-        let (mut entries, mut errors) = (Vec::new(), Vec::new());
+    pub fn each(&self, mut see: impl FnMut(Result<Entry, FsError>)) -> Result<(), FsError> {
         for file in self.fs.list(&format!("{AGENT_STATE}/journal"))? {
             let Some(operation) = file.strip_suffix(".json").and_then(|name| name.parse().ok()) else { continue };
-            match self.read(operation) {
-                Ok(Some(entry)) => entries.push(entry),
-                Ok(None) => {}
-                Err(error) => errors.push(error),
+            if let Some(entry) = self.read(operation).transpose() {
+                see(entry);
             }
         }
-        entries.sort_by_key(|entry| entry.started_at);
-        Ok((entries, errors))
+        Ok(())
     }
 }

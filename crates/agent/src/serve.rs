@@ -58,6 +58,7 @@ pub fn run() -> Result<(), Error> {
         return Err("wcp360-agent must run as root; start it with: systemctl start wcp360-agent".into());
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    few_arenas();
     let layout = Layout::system();
     let config = config::load(&layout)?;
     log_to(&config.log_level)?;
@@ -104,7 +105,8 @@ fn listen(engine: &Engine) -> Result<CheckedListener, Error> {
     let panel = engine.userdb.user_id("wcp360")?.ok_or("the system has no user wcp360; run the installer again")?;
     engine.fs().remove_file(DEFAULT_SOCKET)?;
     let listener = UnixListener::bind(DEFAULT_SOCKET)?;
-    engine.fs().set_socket_access(DEFAULT_SOCKET, 0, engine.ids.panel_gid, 0o660)?;
+    let access = crate::fsx::Access { uid: 0, gid: engine.ids.panel_gid, mode: 0o660 };
+    engine.fs().set_socket_access(DEFAULT_SOCKET, access)?;
     Ok(CheckedListener::new(listener, panel))
 }
 
@@ -138,6 +140,7 @@ fn in_background(engine: &Arc<Engine>) {
                 tracing::warn!(%error, "accounts will be compared again at the next start");
             }
         }
+        give_memory_back();
     });
 }
 
@@ -171,6 +174,26 @@ fn every<F: FnMut() + Send + 'static>(interval: Duration, make: impl FnOnce() ->
             }
         }
     });
+}
+
+/// Keeps the allocator from setting memory aside for each of many threads that live for one request.
+#[allow(unsafe_code)] // no safe wrapper
+fn few_arenas() {
+    // SAFETY: sets a number in the allocator, before there are threads.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}
+
+/// Gives memory that a sweep over all accounts needed back to the system.
+#[allow(unsafe_code)] // no safe wrapper
+fn give_memory_back() {
+    // SAFETY: may be called at any time from any thread.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Logs JSON lines to the log file and to standard output.

@@ -1,6 +1,7 @@
 //! User ids: given once, in ascending order, and never again.
 
 use crate::fsx::{Access, Durability, Fs, FsError};
+use crate::userdb::UserDbError;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use wcp360_agent_render::paths::AGENT_STATE;
@@ -66,13 +67,19 @@ impl Uids {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number that was never given, and that is not in `taken`.
+    /// A number that was never given, and that nobody else has.
     ///
     /// # Errors
     /// None is left, or it can't be recorded.
-    pub fn allocate(&self, taken: &HashSet<u32>) -> Result<u32, UidError> {
+    pub fn allocate(&self, taken: impl Fn(u32) -> Result<bool, UserDbError>) -> Result<u32, UidError> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let uid = (*next..=self.max).find(|uid| !taken.contains(uid)).ok_or(UidError::Exhausted(self.min, self.max))?;
+        let mut uid = *next;
+        while uid <= self.max && taken(uid).map_err(|e| UidError::Io(e.to_string()))? {
+            uid += 1;
+        }
+        if uid > self.max {
+            return Err(UidError::Exhausted(self.min, self.max));
+        }
         let access = Access { uid: 0, gid: 0, mode: 0o600 };
         self.fs.write(&path(), format!("{}\n", uid + 1).as_bytes(), access, Durability::Durable)?;
         *next = uid + 1;

@@ -166,6 +166,14 @@ impl UserDb {
         Ok(out)
     }
 
+    /// Whether a user or group has this number.
+    ///
+    /// # Errors
+    /// The files can't be read.
+    pub fn is_number_taken(&self, number: u32) -> Result<bool, UserDbError> {
+        Ok(Lines::read(&self.fs, PASSWD)?.has(2, number) || Lines::read(&self.fs, GROUP)?.has(2, number))
+    }
+
     /// The number of a system group such as `www-data`.
     ///
     /// # Errors
@@ -243,7 +251,7 @@ fn apply(fs: &Fs, batch: &[Request]) -> Result<Vec<Result<(), UserDbError>>, Use
         if lines.changed() {
             crash::point("userdb");
             let access = fs.meta(path)?.map_or(Access { uid: 0, gid: 0, mode }, |meta| meta.access);
-            fs.write(path, &lines.bytes(), access, Durability::Durable)?;
+            fs.write(path, lines.bytes(), access, Durability::Durable)?;
         }
     }
     tracing::debug!(changes = batch.len(), micros = started.elapsed().as_micros() as u64, "user database rewritten");

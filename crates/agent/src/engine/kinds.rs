@@ -108,6 +108,10 @@ impl Work<'_> {
         Access { uid: self.id(owner, Of::User), gid: self.id(group, Of::Group), mode }
     }
 
+    fn socket_access(&self) -> Access {
+        self.access(Principal::Root, Principal::Web, 0o660)
+    }
+
     fn certificate_access(&self) -> Access {
         self.access(Principal::Root, Principal::Web, 0o640)
     }
@@ -200,9 +204,11 @@ impl Work<'_> {
                     },
                 }
             }
-            Kind::UnitEnabled { unit, template, .. } => {
+            Kind::UnitEnabled { unit, template, socket, .. } => {
+                let wrong = fs.meta(socket.as_str())?.is_some_and(|meta| meta.access != self.socket_access());
                 let linked = fs.read_link(&wants(unit))?.is_some_and(|target| target == unit_file(template));
                 match (linked, self.engine.services.status(unit.as_str())?.active) {
+                    (true, true) if wrong => Difference::update("owner or mode of its socket"),
                     (true, true) => None,
                     (false, false) => Difference::create("enabled and started"),
                     (true, false) => Difference::update("started"),
@@ -280,9 +286,14 @@ impl Work<'_> {
                     fs.write(path.as_str(), pem.as_bytes(), self.certificate_access(), Durability::Derived)?;
                 }
             }
-            Kind::UnitEnabled { unit, template, .. } => {
+            Kind::UnitEnabled { unit, template, socket, .. } => {
                 fs.symlink(&wants(unit), &unit_file(template), 0, 0)?;
                 self.engine.services.start(unit.as_str())?;
+                // Started at boot before its directory had the right group, perhaps.
+                let want = self.socket_access();
+                if fs.meta(socket.as_str())?.is_some_and(|meta| meta.access != want) {
+                    fs.set_socket_access(socket.as_str(), want)?;
+                }
             }
             Kind::NginxSite { file, content } => {
                 self.engine.nginx.apply(SiteChange::from([(file.clone(), Some(content.clone()))]))?;

@@ -93,8 +93,8 @@ impl Engine {
         if checked.from.is_none()
             && let Some(set) = &mut checked.to
         {
-            let numbers = self.userdb.numbers().map_err(|e| given_back(failed(&e)))?;
-            let uid = self.uids.allocate(&numbers).map_err(|e| given_back(failed(&e)))?;
+            let taken = |number| self.userdb.is_number_taken(number);
+            let uid = self.uids.allocate(taken).map_err(|e| given_back(failed(&e)))?;
             set.account.uid = Some(uid);
             set.account.gid = Some(uid);
         }

@@ -15,11 +15,15 @@ impl Engine {
     /// Lists what a crash interrupted, and takes its names, so that nobody else gets them meanwhile.
     pub(super) fn find_unfinished(&self) -> Result<(), FsError> {
         self.journal.tidy()?;
-        let (entries, unreadable) = self.journal.all()?;
-        for error in unreadable {
-            tracing::error!(%error, "a journal entry can't be read; move it away after looking at its account");
-        }
-        for entry in entries.into_iter().filter(|entry| !entry.is_finished()) {
+        let mut open = Vec::new();
+        self.journal.each(|entry| match entry {
+            Ok(entry) if entry.is_finished() => {}
+            Ok(entry) => open.push(entry),
+            Err(error) => {
+                tracing::error!(%error, "a journal entry can't be read; move it away after looking at its account");
+            }
+        })?;
+        for entry in open {
             for set in [&entry.from, &entry.to].into_iter().flatten() {
                 if let Err(error) = self.names.claim(&entry.account, &names::hosts(&set.domains)) {
                     tracing::error!(account = %entry.account, %error, "an unfinished operation wants a name that is taken");
@@ -101,17 +105,19 @@ impl Engine {
     /// Forgets answers of yesterday and removes trees whose time in the trash is over.
     pub fn clean_up(&self) {
         let now = Timestamp::now().as_second();
-        match self.journal.all() {
-            Ok((entries, _)) => {
-                let old =
-                    |entry: &&Entry| entry.is_finished() && now - entry.started_at.as_second() > REMEMBERED_SECONDS;
-                for entry in entries.iter().filter(old) {
-                    if let Err(error) = self.journal.forget(entry.operation) {
-                        tracing::warn!(%error, "an old journal entry stays");
-                    }
-                }
+        let mut old = Vec::new();
+        let listed = self.journal.each(|entry| {
+            if let Ok(entry) = entry
+                && entry.is_finished()
+                && now - entry.started_at.as_second() > REMEMBERED_SECONDS
+            {
+                old.push(entry.operation);
             }
-            Err(error) => tracing::error!(%error, "the journal can't be read"),
+        });
+        for result in std::iter::once(listed).chain(old.into_iter().map(|operation| self.journal.forget(operation))) {
+            if let Err(error) = result {
+                tracing::warn!(%error, "old journal entries stay");
+            }
         }
         let trash = format!("{}/.trash", self.facts.base_dir);
         let keep = i64::from(self.facts.config.retention_days) * 86_400;

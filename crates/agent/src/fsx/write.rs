@@ -129,17 +129,17 @@ impl Fs {
     ///
     /// # Errors
     /// It is missing.
-    pub fn set_socket_access(&self, path: &str, uid: u32, gid: u32, mode: u32) -> Result<(), FsError> {
+    pub fn set_socket_access(&self, path: &str, access: Access) -> Result<(), FsError> {
         let failed = |e: Errno| FsError::new("set the owner of", path, e);
         let (dir, name) = self.parent(path)?;
         // A socket can't be opened for reading; a link in its place is not followed by chownat, and fchmodat is made safe
         // by going through the descriptor's own entry in /proc.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&dir, name.as_os_str(), flags, Mode::empty()).map_err(failed)?;
-        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        let (uid, gid) = (Some(Uid::from_raw(access.uid)), Some(Gid::from_raw(access.gid)));
         rustix::fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(failed)?;
         let by_descriptor = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
-        rustix::fs::chmod(by_descriptor, Mode::from_raw_mode(mode)).map_err(failed)
+        rustix::fs::chmod(by_descriptor, Mode::from_raw_mode(access.mode)).map_err(failed)
     }
 
     /// Makes `path` a link to `target`, replacing what was there in one step.

@@ -2,6 +2,8 @@
 
 use super::UserDbError;
 use crate::fsx::Fs;
+use memchr::{memchr, memmem, memrchr};
+use std::ops::Range;
 
 /// The lines of one of the four files.
 #[derive(Debug, Clone, Default)]
@@ -32,25 +34,24 @@ impl Lines {
         self.changed
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        self.content.clone()
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.content
     }
 
-    /// The lines with their place, the line feed included.
-    fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
-        let mut start = 0;
-        std::iter::from_fn(move || {
-            let rest = self.content.get(start..).filter(|rest| !rest.is_empty())?;
-            let end = rest.iter().position(|b| *b == b'\n').map_or(self.content.len(), |at| start + at + 1);
-            let range = start..end;
-            start = end;
-            Some(range)
-        })
+    /// The place of the line that begins with `start`, the line feed included. A search for bytes, not line by line: these
+    /// files have as many lines as there are accounts, and are searched for each change.
+    fn line_that_begins(&self, start: &[u8]) -> Option<Range<usize>> {
+        let from = if self.content.starts_with(start) {
+            0
+        } else {
+            memmem::find(&self.content, &[b"\n", start].concat())? + 1
+        };
+        let length = memchr(b'\n', &self.content[from..]).map_or(self.content.len() - from, |at| at + 1);
+        Some(from..from + length)
     }
 
-    fn line_of(&self, name: &str) -> Option<std::ops::Range<usize>> {
-        let key = format!("{name}:");
-        self.ranges().find(|range| self.content[range.clone()].starts_with(key.as_bytes()))
+    fn line_of(&self, name: &str) -> Option<Range<usize>> {
+        self.line_that_begins(format!("{name}:").as_bytes())
     }
 
     /// The fields of the line that begins with `name`.
@@ -61,11 +62,20 @@ impl Lines {
         Some(std::str::from_utf8(line).ok()?.split(':').collect())
     }
 
+    /// Whether any line has `value` as its field `n`.
+    pub(super) fn has(&self, n: usize, value: u32) -> bool {
+        let wanted = value.to_string();
+        memmem::find_iter(&self.content, format!(":{wanted}:").as_bytes()).any(|at| {
+            let start = memrchr(b'\n', &self.content[..at]).map_or(0, |newline| newline + 1);
+            // The field begins behind the colon that was found, so the colons up to it are as many as fields before it.
+            self.content[start..=at].iter().filter(|byte| **byte == b':').count() == n
+        })
+    }
+
     /// Field `n` of every line that is readable.
     pub(super) fn column(&self, n: usize) -> impl Iterator<Item = &str> {
-        self.ranges().filter_map(move |range| {
-            std::str::from_utf8(&self.content[range]).ok()?.trim_end_matches('\n').split(':').nth(n)
-        })
+        let lines = self.content.split(|byte| *byte == b'\n');
+        lines.filter_map(move |line| std::str::from_utf8(line).ok()?.split(':').nth(n))
     }
 
     /// Makes the line of `name` consist of `fields`. A new one goes to the end, but before lines that hand over to NIS
@@ -80,7 +90,7 @@ impl Lines {
             }
             return;
         }
-        let nis = self.ranges().find(|range| matches!(self.content[range.start], b'+' | b'-'));
+        let nis = [b"+", b"-"].iter().filter_map(|start| self.line_that_begins(*start)).min_by_key(|range| range.start);
         let at = match nis {
             Some(range) => range.start,
             None => {

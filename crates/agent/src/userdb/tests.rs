@@ -80,6 +80,13 @@ fn somebody_elses_name_is_left_alone() {
 }
 
 #[test]
+fn numbers_are_found_in_their_own_field_only() {
+    let lines = Lines::of(b"a:x:20000:20001::/:\nb:20002:7:7\nc:x:20003:");
+    assert!(lines.has(2, 20_000) && lines.has(2, 20_003));
+    assert!(!lines.has(2, 20_001) && !lines.has(2, 20_002) && !lines.has(2, 2000));
+}
+
+#[test]
 fn without_gshadow_none_is_made() {
     let (dir, _, db) = machine();
     std::fs::remove_file(dir.path().join("etc/gshadow")).unwrap();
@@ -125,7 +132,7 @@ proptest::proptest! {
         proptest::prop_assert_eq!(lines.get("alice").unwrap(), vec!["alice", "x", "1"]);
         lines.remove("alice");
         let mut expected = content.clone();
-        if lines.bytes() != expected { expected.push(b'\n'); }
-        proptest::prop_assert_eq!(lines.bytes(), expected);
+        if lines.bytes() != &expected[..] { expected.push(b'\n'); }
+        proptest::prop_assert_eq!(lines.bytes(), &expected[..]);
     }
 }
