@@ -7,6 +7,8 @@
 //! Everything that reaches a template is a validated type, and the templates' formatter refuses values with syntax in
 //! them once more ([`templates`]).
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod account;
 pub mod facts;
 pub mod nginx;

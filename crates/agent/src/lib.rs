@@ -4,6 +4,8 @@
 //! [`engine`]. The parts below the engine each own one thing: [`fsx`] files, [`userdb`] Linux users, [`services`] units,
 //! [`nginx`] the web server's configuration.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
+
 pub mod api;
 pub mod bootstrap;
 pub mod cert;

@@ -200,7 +200,6 @@ fn give_memory_back() {
 fn log_to(level: &str) -> Result<(), Error> {
     use std::os::unix::fs::OpenOptionsExt;
     use tracing_subscriber::fmt::writer::MakeWriterExt;
-    std::fs::create_dir_all("/var/log/wcp360")?;
     let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits())?;
     let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(no_follow).open(LOG)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o640))?;

@@ -65,10 +65,9 @@ impl Engine {
     pub fn converge(&self, name: &Username, request: &ConvergeRequest) -> Result<Converged, AgentError> {
         let lock = self.lock_of(name);
         let _held = guard(&lock);
-        if let Some(entry) = self.journal.read(request.operation).map_err(|e| failed(&e))? {
-            if let Some(answer) = self.known(name, entry)? {
-                return answer;
-            }
+        let known = self.journal.read(request.operation).map_err(|e| failed(&e))?;
+        if let Some(answer) = known.map(|entry| self.known(name, entry)).transpose()?.flatten() {
+            return answer;
         }
         let pending = guard(&self.unfinished).get(name).copied();
         if let Some(operation) = pending {

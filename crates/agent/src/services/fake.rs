@@ -1,6 +1,8 @@
 //! A backend for tests: a directory with a file for each running unit, so that its state outlives the process, as that of
 //! a real one does.
 
+#![allow(clippy::disallowed_methods)] // only in tests
+
 use super::{Running, ServiceError, ServiceManager, UnitStatus};
 use std::path::PathBuf;
 use wcp360_agent_render::SliceLimits;
@@ -23,7 +25,6 @@ impl ServiceManager for Fake {
     fn name(&self) -> &'static str {
         "fake"
     }
-    #[allow(clippy::disallowed_methods)] // only in tests
     fn start(&self, unit: &str) -> Result<(), ServiceError> {
         crate::crash::point("start");
         if unit.contains("broken") {
