@@ -4,9 +4,9 @@ use crate::EngineError;
 use jiff::Timestamp;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
+use wcp360_store::Db;
 use wcp360_store::audit::NewAudit;
-use wcp360_store::{Db, Tx};
 use wcp360_types::api::audit::AuditEntry;
 
 /// Appends to the audit trail.
@@ -15,16 +15,17 @@ pub struct Auditor {
     db: Db,
     /// The mirror and the last position in it.
     mirror: Mutex<(PathBuf, u64)>,
+    behind: Notify,
 }
 
 impl Auditor {
     /// An auditor whose mirror is `path`: one JSON entry per line, continued where it ends.
     ///
     /// # Errors
-    /// The mirror can't be written, or the database can't be read.
+    /// The database can't be read.
     pub async fn open(db: Db, path: &Path) -> Result<Self, EngineError> {
         let last = last_position(path);
-        let auditor = Self { db, mirror: Mutex::new((path.to_owned(), last)) };
+        let auditor = Self { db, mirror: Mutex::new((path.to_owned(), last)), behind: Notify::new() };
         auditor.mirror().await?;
         Ok(auditor)
     }
@@ -37,16 +38,23 @@ impl Auditor {
         let mut tx = self.db.begin().await?;
         tx.append_audit(entry, Timestamp::now()).await?;
         tx.commit().await?;
-        self.mirror().await
+        self.mirror_soon();
+        Ok(())
     }
 
-    /// Appends one entry together with other changes; call [`Auditor::mirror`] after the commit.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn record_in(&self, tx: &mut Tx, entry: &NewAudit<'_>) -> Result<(), EngineError> {
-        tx.append_audit(entry, Timestamp::now()).await?;
-        Ok(())
+    /// Has the mirror brought up to date, without waiting for it.
+    pub fn mirror_soon(&self) {
+        self.behind.notify_one();
+    }
+
+    /// Keeps the mirror up to date for as long as it is polled.
+    pub async fn keep_mirroring(&self) {
+        loop {
+            self.behind.notified().await;
+            if let Err(error) = self.mirror().await {
+                tracing::error!(%error, "the audit mirror is behind");
+            }
+        }
     }
 
     /// Brings the mirror up to date. A mirror that can't be written is reported and caught up later.

@@ -139,9 +139,6 @@ impl Engine {
                 continue;
             }
             let name = step.name.as_str();
-            let mut tx = self.inner.db.begin().await?;
-            tx.begin_step(job, position, Timestamp::now()).await?;
-            tx.commit().await?;
             match self.step(job, name, &payload, &outputs).await {
                 Ok(done) => {
                     let mut tx = self.inner.db.begin().await?;
@@ -154,6 +151,8 @@ impl Engine {
                     tx.end_step(job, position, JobState::Succeeded, None, Some(&done.output), Timestamp::now()).await?;
                     if position + 1 == job.steps.len() {
                         self.finish(&mut tx, job, JobState::Succeeded, None, &outputs).await?;
+                    } else {
+                        tx.begin_step(job, position + 1, Timestamp::now()).await?;
                     }
                     tx.commit().await?;
                     outputs[position] = Some(done.output);
@@ -177,7 +176,7 @@ impl Engine {
                 Err(StepError::Abandon(error)) => return Err(error),
             }
         }
-        self.mirror().await;
+        self.inner.audit.mirror_soon();
         Ok(JobState::Succeeded)
     }
 
@@ -260,7 +259,7 @@ impl Engine {
         tx.index_account(job.account_id, prepared.before.as_ref(), job.id).await?;
         self.finish(&mut tx, job, JobState::RolledBack, Some(why), outputs).await?;
         tx.commit().await?;
-        self.mirror().await;
+        self.inner.audit.mirror_soon();
         Ok(JobState::RolledBack)
     }
 
@@ -275,7 +274,7 @@ impl Engine {
         tx.index_account(job.account_id, current.as_ref(), job.id).await?;
         self.finish(&mut tx, job, JobState::RolledBack, Some(why), &[]).await?;
         tx.commit().await?;
-        self.mirror().await;
+        self.inner.audit.mirror_soon();
         Ok(JobState::RolledBack)
     }
 
@@ -284,7 +283,7 @@ impl Engine {
         tx.log_job(job.id, None, why, Timestamp::now()).await?;
         self.finish(&mut tx, job, JobState::Failed, Some(why), &[]).await?;
         tx.commit().await?;
-        self.mirror().await;
+        self.inner.audit.mirror_soon();
         Ok(JobState::Failed)
     }
 
@@ -311,12 +310,6 @@ impl Engine {
         };
         tx.append_audit(&entry, Timestamp::now()).await?;
         tx.finish_job(job, state, error, applied.as_ref(), Timestamp::now()).await
-    }
-
-    async fn mirror(&self) {
-        if let Err(error) = self.inner.audit.mirror().await {
-            tracing::error!(%error, "the audit mirror is behind");
-        }
     }
 }
 

@@ -39,19 +39,15 @@ pub(crate) struct Call {
 
 /// What a handler adds to the call's audit entry.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct AuditNote(Arc<Mutex<(Option<String>, Option<wcp360_types::JobId>)>>);
+pub(crate) struct AuditNote(Arc<Mutex<Option<String>>>);
 
 impl AuditNote {
     /// Names what the call is about, where the path does not.
     pub(crate) fn target(&self, target: impl Display) {
-        self.0.lock().expect("no panic while noting").0 = Some(target.to_string());
+        *self.0.lock().expect("no panic while noting") = Some(target.to_string());
     }
 
-    pub(crate) fn job(&self, job: wcp360_types::JobId) {
-        self.0.lock().expect("no panic while noting").1 = Some(job);
-    }
-
-    pub(crate) fn read(&self) -> (Option<String>, Option<wcp360_types::JobId>) {
+    pub(crate) fn read(&self) -> Option<String> {
         self.0.lock().expect("no panic while noting").clone()
     }
 }
@@ -219,7 +215,6 @@ impl Call {
         match outcome {
             Outcome::Planned(plan) => Ok(Reply::ok(&plan)),
             Outcome::Queued(job) => {
-                self.note.job(job.id);
                 let location = format!("/api/v1/jobs/{}", job.id);
                 Ok(Reply::json(StatusCode::ACCEPTED, &job).header(http::header::LOCATION, &location))
             }

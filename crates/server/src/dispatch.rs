@@ -121,9 +121,9 @@ async fn answer(
         record(&app, operation, &origin, caller.as_ref(), &note, "started", None).await?;
     }
     let outcome = handler(call).await.map_err(EngineError::into_problem);
-    if audited {
+    // That a job was accepted is recorded together with the job.
+    if audited && !(operation.effect == Effect::Job && outcome.is_ok()) {
         let (result, detail) = match &outcome {
-            Ok(_) if operation.effect == Effect::Job => ("accepted", None),
             Ok(_) => ("succeeded", None),
             Err(problem) if problem.status < 500 => ("refused", Some(problem.detail.clone())),
             Err(problem) => ("failed", Some(problem.detail.clone())),
@@ -156,7 +156,7 @@ async fn record(
     outcome: &str,
     detail: Option<&str>,
 ) -> Result<(), Problem> {
-    let (target, job) = note.read();
+    let target = note.read();
     let entry = NewAudit {
         actor: caller.map_or("-", |c| c.username.as_str()),
         source: &origin.source,
@@ -166,7 +166,7 @@ async fn record(
         outcome,
         detail,
         request_id: &origin.request_id,
-        job,
+        job: None,
     };
     app.engine.audit().record(&entry).await.map_err(EngineError::into_problem)
 }

@@ -81,8 +81,12 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
 
     let (stop, stopping) = watch::channel(false);
     let workers = tokio::spawn({
-        let stopping = stopping.clone();
+        let (engine, stopping) = (engine.clone(), stopping.clone());
         async move { engine.run_workers(stopping).await }
+    });
+    let mirroring = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.audit().keep_mirroring().await }
     });
     let servers = listen::serve(router, config.api_listen, &arguments.socket_dir, stopping).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %config.api_listen, "core is ready");
@@ -95,6 +99,8 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
         workers.await
     };
     // What is still open after this goes on at the next start: steps are idempotent.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(20), finish).await;
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(15), finish).await;
+    mirroring.abort();
+    let _ = engine.audit().mirror().await;
     Ok(())
 }

@@ -38,7 +38,7 @@ impl Db {
         let url = format!("sqlite://{}?mode=rwc", path.display());
         // FULL: a commit is on disk when it returns (https://www.sqlite.org/pragma.html#pragma_synchronous).
         const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                               PRAGMA busy_timeout = 10000; PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY;";
+                               PRAGMA busy_timeout = 10000; PRAGMA cache_size = -2000; PRAGMA temp_store = MEMORY;";
         let options = |connections: u32| {
             AnyPoolOptions::new()
                 .max_connections(connections)
@@ -55,7 +55,7 @@ impl Db {
         };
         let write = options(1).connect(&url).await?;
         sqlx::migrate!("./migrations").run(&write).await?;
-        let read = options(4).connect(&url).await?;
+        let read = options(3).connect(&url).await?;
         Ok(Self { read, write })
     }
 

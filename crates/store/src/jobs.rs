@@ -170,7 +170,7 @@ impl Db {
             .collect()
     }
 
-    /// Takes the oldest job that may run now, if there is one.
+    /// Takes the oldest job that may run now, if there is one, and begins its next step.
     ///
     /// A job may run if its time has come, nobody holds it, and no earlier job of its account is open.
     pub async fn lease_job(&self, now: Timestamp, lease: SignedDuration) -> Result<Option<LeasedJob>, StoreError> {
@@ -215,6 +215,9 @@ impl Db {
                 attempts: c.count("attempts")? as u32,
                 output: c.maybe_text("output")?,
             });
+        }
+        if let Some(next) = leased.steps.iter().position(|step| step.state != JobState::Succeeded) {
+            tx.begin_step(&leased, next, now).await?;
         }
         tx.commit().await?;
         Ok(Some(leased))

@@ -206,6 +206,8 @@ fn sec_06_changes_are_audited_and_mirrored() {
     for outcome in ["started", "accepted", "succeeded"] {
         assert!(outcomes.contains(&outcome), "{outcome}: {entries}");
     }
+    // The mirror follows in a moment.
+    std::thread::sleep(std::time::Duration::from_millis(300));
     let mirrored = host.sh("grep -c '\"target\":\"audited\"' /var/log/wcp360/audit.json");
     assert_eq!(mirrored, outcomes.len().to_string());
     // No secret in the trail or the logs.

@@ -105,7 +105,9 @@ fn web_02_names_that_nobody_has_are_rejected() {
     host.write_as("dotted", "public_html/notes.txt", "<?php echo 'a text is no program';");
     host.write_as("dotted", "public_html/code.php", "<?php echo 'ran';");
     assert_eq!(host.fetch("dotted.test", "/code.php").body, "ran");
-    for path in ["/.env", "/.git/config", "/../private/x", "/%2e%2e/private", "//.env", "/notes.txt/x.php", "/missing.php"] {
+    for path in
+        ["/.env", "/.git/config", "/../private/x", "/%2e%2e/private", "//.env", "/notes.txt/x.php", "/missing.php"]
+    {
         let page = host.fetch("dotted.test", path);
         assert!(page.status == 404 || page.status == 403 || page.status == 400, "{path}: {page:?}");
         assert!(!page.body.contains("SECRET") && !page.body.contains("<?php"));

@@ -9,6 +9,7 @@ use crate::{password, policy};
 use jiff::Timestamp;
 use wcp360_agent_proto::PlanRequest;
 use wcp360_store::accounts::{NewAccount, StoredAccount};
+use wcp360_store::audit::NewAudit;
 use wcp360_store::jobs::NewJob;
 use wcp360_store::users::StoredUser;
 use wcp360_store::{Scope, StoreError, Tx};
@@ -81,7 +82,7 @@ impl Engine {
 
         let mut tx = self.inner.db.begin().await?;
         if let Some(job) = self.repeated(&mut tx, caller, &how).await? {
-            return self.queued(job).await;
+            return self.accepted(tx, caller, &how, &request.username, job).await;
         }
         let owner = owner_of(&mut tx, caller, request.owner.as_deref()).await?;
         if let Some(most) = owner.max_accounts
@@ -200,7 +201,7 @@ impl Engine {
     ) -> Result<Outcome, EngineError> {
         let mut tx = self.inner.db.begin().await?;
         if let Some(job) = self.repeated(&mut tx, caller, &how).await? {
-            return self.queued(job).await;
+            return self.accepted(tx, caller, &how, name, job).await;
         }
         let account = tx.account(caller.scope(), name).await?.ok_or_else(|| Problem::not_found("account", name))?;
         if account.state == AccountState::Deleting {
@@ -238,7 +239,7 @@ impl Engine {
             return self.plan(&target.name, &change).await.map(Outcome::Planned);
         }
         let now = Timestamp::now();
-        let payload = Payload { change, base: how.if_match };
+        let payload = Payload { change, base: how.if_match.clone() };
         let job = NewJob {
             id: target.job,
             operation: how.operation,
@@ -246,7 +247,7 @@ impl Engine {
             account: target.name,
             owner_id: target.owner,
             actor: caller.username.clone(),
-            request_id: how.origin.request_id,
+            request_id: how.origin.request_id.clone(),
             payload: serde_json::to_string(&payload).expect("plain data has a JSON form"),
             steps: STEPS,
         };
@@ -254,9 +255,7 @@ impl Engine {
         if let Some((key, request)) = &how.idempotency {
             tx.remember_key(caller.user_id, key, request, job.id, now).await?;
         }
-        tx.commit().await?;
-        self.inner.work.notify_one();
-        self.queued(job.id).await
+        self.accepted(tx, caller, &how, &job.account, job.id).await
     }
 
     async fn plan(&self, name: &Username, change: &Change) -> Result<Plan, EngineError> {
@@ -270,7 +269,30 @@ impl Engine {
         Ok(self.inner.agent.plan(name, &request).await?)
     }
 
-    async fn queued(&self, job: JobId) -> Result<Outcome, EngineError> {
+    /// Commits, with the entry that says so in the audit trail, and gives the job.
+    async fn accepted(
+        &self,
+        mut tx: Tx,
+        caller: &Caller,
+        how: &JobRequest,
+        account: &Username,
+        job: JobId,
+    ) -> Result<Outcome, EngineError> {
+        let entry = NewAudit {
+            actor: &caller.username,
+            source: &how.origin.source,
+            action: how.operation,
+            target: Some(account.as_str()),
+            owner: (!caller.is_admin()).then_some(caller.user_id),
+            outcome: "accepted",
+            detail: None,
+            request_id: &how.origin.request_id,
+            job: Some(job),
+        };
+        tx.append_audit(&entry, Timestamp::now()).await?;
+        tx.commit().await?;
+        self.inner.work.notify_one();
+        self.inner.audit.mirror_soon();
         // Not scoped: it is the caller's own, and may be over already with the account and the scope.
         let job = self.inner.db.job(Scope::All, job).await?.ok_or_else(Problem::internal)?;
         Ok(Outcome::Queued(Box::new(job)))
