@@ -12,6 +12,8 @@ use crate::input::Request;
 use crate::save::Place;
 use crate::tree::Globals;
 use serde_json::{Value, json};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where the installer leaves the one-time token.
@@ -111,7 +113,20 @@ fn prove(globals: &Globals, request: &mut Request) -> Result<(), Failure> {
     if !Client::is_local(globals)? {
         return Err(missing("the panel is on another machine".into()));
     }
-    let text = std::fs::read_to_string(SETUP_TOKEN).map_err(|e| missing(format!("{SETUP_TOKEN}: {e}")))?;
+    let text = read_token(Path::new(SETUP_TOKEN)).map_err(|e| missing(format!("{SETUP_TOKEN}: {e}")))?;
     body["setup_token"] = text.trim().into();
     Ok(())
+}
+
+/// Reads the installer's token. Root reads it in a folder that the panel's user can write to, and sends what it read to the
+/// panel: a link there to a file of root's must not be followed.
+fn read_token(path: &Path) -> std::io::Result<String> {
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    let facts = file.metadata()?;
+    if !facts.is_file() || facts.nlink() != 1 || facts.uid() == 0 {
+        return Err(std::io::Error::other("it is not a file of the panel's user"));
+    }
+    let mut text = String::new();
+    file.take(1024).read_to_string(&mut text)?;
+    Ok(text)
 }
