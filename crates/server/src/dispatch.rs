@@ -2,7 +2,6 @@
 
 use crate::call::{Answer, App, AuditNote, Call};
 use crate::listen::Arrival;
-use crate::routes::MAX_BODY;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use bytes::Bytes;
@@ -24,6 +23,9 @@ pub(crate) type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answer
 
 /// The cookie of a session. The prefix makes browsers insist on HTTPS, no Domain and path `/`.
 pub(crate) const SESSION_COOKIE: &str = "__Host-wcp360";
+
+/// The largest body that is read, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -13,9 +13,6 @@ use std::sync::Arc;
 use wcp360_api::{Method, Operation, operations};
 use wcp360_types::Problem;
 
-/// The largest body that is read, in bytes.
-pub(crate) const MAX_BODY: usize = 1024 * 1024;
-
 struct Handlers(BTreeMap<&'static str, Handler>);
 
 impl Handlers {
