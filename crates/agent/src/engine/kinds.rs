@@ -251,6 +251,7 @@ impl Work<'_> {
                 fs.ensure_dir(path.as_str(), access)?;
             }
             Kind::Dir { path, owner, group, mode, .. } => {
+                let _held = path.as_str().starts_with(UNITS).then(|| self.engine.starter.files());
                 fs.ensure_dir(path.as_str(), self.access(*owner, *group, *mode))?;
             }
             Kind::User(user) => self.engine.userdb.put(user)?,
@@ -288,7 +289,7 @@ impl Work<'_> {
             }
             Kind::UnitEnabled { unit, template, socket, .. } => {
                 fs.symlink(&wants(unit), &unit_file(template), 0, 0)?;
-                self.engine.services.start(unit.as_str())?;
+                self.engine.starter.start(unit.as_str())?;
                 // Started at boot before its directory had the right group, perhaps.
                 let want = self.socket_access();
                 if fs.meta(socket.as_str())?.is_some_and(|meta| meta.access != want) {
@@ -356,6 +357,7 @@ impl Work<'_> {
                 }
             }
             Kind::Dir { path, removal: Removal::Tree, .. } => {
+                let _held = path.as_str().starts_with(UNITS).then(|| self.engine.starter.files());
                 fs.remove_tree(path.as_str())?;
             }
             Kind::User(user) => {

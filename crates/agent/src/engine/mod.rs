@@ -22,6 +22,7 @@ use crate::manifests::{Manifests, ManifestsError};
 use crate::names::{self, Names};
 use crate::nginx::Nginx;
 use crate::services::ServiceManager;
+use crate::services::starter::Starter;
 use crate::uids::Uids;
 use crate::userdb::{UserDb, UserDbError};
 use converge::{Sides, Steps};
@@ -76,6 +77,7 @@ pub struct Engine {
     pub(crate) facts: NodeFacts,
     pub(crate) ids: SystemIds,
     pub(crate) services: Arc<dyn ServiceManager>,
+    pub(crate) starter: Starter,
     pub(crate) userdb: UserDb,
     pub(crate) nginx: Nginx,
     pub(crate) manifests: Manifests,
@@ -142,6 +144,7 @@ impl Engine {
             fs,
             facts,
             ids,
+            starter: Starter::new(Arc::clone(&services))?,
             services,
             userdb,
             nginx,

@@ -5,6 +5,7 @@
 
 #[doc(hidden)]
 pub mod fake;
+pub(crate) mod starter;
 mod supervisor;
 mod systemd;
 
@@ -59,6 +60,10 @@ pub trait ServiceManager: Send + Sync {
     /// # Errors
     /// It does not start; so for all.
     fn start(&self, unit: &str) -> Result<(), ServiceError>;
+    /// Starts several units; one result for each.
+    fn start_all(&self, units: &[&str]) -> Vec<Result<(), ServiceError>> {
+        units.iter().map(|unit| self.start(unit)).collect()
+    }
     /// Stops a unit; not running is fine.
     fn stop(&self, unit: &str) -> Result<(), ServiceError>;
     /// Stops and starts a unit if it runs.

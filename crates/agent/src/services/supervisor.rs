@@ -1,51 +1,18 @@
-//! `wcp360-supervisor`, over its socket: one JSON object a line, one line back.
+//! `wcp360-supervisor`, over its socket.
 
 use super::{Running, ServiceError, ServiceManager, UnitStatus};
-use serde::{Deserialize, Serialize};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 use wcp360_agent_render::SliceLimits;
+use wcp360_supervisor::protocol::{Client, ClientError, ErrorCode, UnitState};
+
+/// Longer than any unit may take to start or stop.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The supervisor that listens on a socket.
 #[derive(Debug)]
 pub struct Supervisor {
     socket: PathBuf,
-}
-
-#[derive(Serialize)]
-struct Ask<'a> {
-    op: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pattern: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Answer {
-    ok: bool,
-    error: Option<Failure>,
-    status: Option<Unit>,
-    units: Vec<Unit>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Failure {
-    code: String,
-    message: String,
-    log: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Unit {
-    unit: String,
-    state: String,
-    main_pid: Option<u32>,
 }
 
 impl Supervisor {
@@ -54,36 +21,26 @@ impl Supervisor {
         Self { socket: socket.into() }
     }
 
-    fn ask(&self, op: &'static str, unit: &str) -> Result<Answer, ServiceError> {
-        self.exchange(op, unit, &Ask { op, unit: Some(unit), pattern: None })
+    /// One request on a connection of its own: a restarted supervisor costs one failed request.
+    fn ask<T>(&self, request: impl FnOnce(&mut Client) -> Result<T, ClientError>) -> Result<T, ClientError> {
+        let mut client = Client::connect(&self.socket)?;
+        client.set_timeout(Some(PATIENCE))?;
+        request(&mut client)
     }
+}
 
-    fn exchange(&self, action: &'static str, unit: &str, ask: &Ask<'_>) -> Result<Answer, ServiceError> {
-        let answer = self.raw(ask).map_err(|reason| ServiceError::new(action, unit, reason))?;
-        match answer.error {
-            None if answer.ok => Ok(answer),
-            // What nobody knows does not run.
-            Some(error) if error.code == "not-found" && matches!(ask.op, "status" | "stop") => Ok(Answer::default()),
-            error => {
-                let error = error.unwrap_or_default();
-                let log = if error.log.is_empty() { String::new() } else { format!("\n{}", error.log.join("\n")) };
-                Err(ServiceError::new(action, unit, format!("{}{log}", error.message)))
-            }
-        }
-    }
+/// Whether there is no file for the unit, so that nothing of it runs.
+fn is_unknown(error: &ClientError) -> bool {
+    matches!(error, ClientError::Failed(failure) if failure.code == ErrorCode::NotFound)
+}
 
-    fn raw(&self, ask: &Ask<'_>) -> Result<Answer, String> {
-        let unreachable = |e: std::io::Error| {
-            format!("wcp360-supervisor does not answer on {} ({e}); is it running?", self.socket.display())
-        };
-        let mut stream = UnixStream::connect(&self.socket).map_err(unreachable)?;
-        stream.set_read_timeout(Some(Duration::from_secs(120))).map_err(unreachable)?;
-        let mut line = serde_json::to_vec(ask).map_err(|e| e.to_string())?;
-        line.push(b'\n');
-        stream.write_all(&line).map_err(unreachable)?;
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).map_err(unreachable)?;
-        serde_json::from_str(&answer).map_err(|e| format!("unexpected answer: {e}"))
+fn word(state: UnitState) -> &'static str {
+    match state {
+        UnitState::Inactive => "inactive",
+        UnitState::Activating => "activating",
+        UnitState::Active => "active",
+        UnitState::Deactivating => "deactivating",
+        UnitState::Failed => "failed",
     }
 }
 
@@ -93,43 +50,54 @@ impl ServiceManager for Supervisor {
     }
 
     fn start(&self, unit: &str) -> Result<(), ServiceError> {
-        self.ask("start", unit).map(drop)
+        self.ask(|client| client.start(unit)).map(drop).map_err(|e| ServiceError::new("start", unit, e))
     }
 
     fn stop(&self, unit: &str) -> Result<(), ServiceError> {
-        self.ask("stop", unit).map(drop)
+        match self.ask(|client| client.stop(unit)) {
+            Err(error) if !is_unknown(&error) => Err(ServiceError::new("stop", unit, error)),
+            _ => Ok(()),
+        }
     }
 
     fn restart_if_running(&self, unit: &str) -> Result<(), ServiceError> {
-        if self.status(unit)?.active { self.ask("restart", unit).map(drop) } else { Ok(()) }
+        if !self.status(unit)?.active {
+            return Ok(());
+        }
+        self.ask(|client| client.restart(unit)).map(drop).map_err(|e| ServiceError::new("restart", unit, e))
     }
 
     fn reload(&self, unit: &str) -> Result<(), ServiceError> {
-        self.ask("reload", unit).map(drop)
+        self.ask(|client| client.reload(unit)).map(drop).map_err(|e| ServiceError::new("reload", unit, e))
     }
 
     fn status(&self, unit: &str) -> Result<UnitStatus, ServiceError> {
-        let found = self.ask("status", unit)?.status.unwrap_or_default();
-        let state = if found.state.is_empty() { "inactive".into() } else { found.state };
-        Ok(UnitStatus { active: matches!(state.as_str(), "active" | "activating"), state })
+        let state = match self.ask(|client| client.status(unit)) {
+            Ok(status) => status.state,
+            Err(error) if is_unknown(&error) => UnitState::Inactive,
+            Err(error) => return Err(ServiceError::new("look at", unit, error)),
+        };
+        let active = matches!(state, UnitState::Active | UnitState::Activating);
+        Ok(UnitStatus { active, state: word(state).into() })
     }
 
     fn running(&self, prefix: &str) -> Result<Vec<Running>, ServiceError> {
         let pattern = format!("{prefix}*.service");
-        let units = self.exchange("list", prefix, &Ask { op: "list", unit: None, pattern: Some(pattern) })?.units;
-        let active = units.into_iter().filter(|unit| unit.state == "active");
-        Ok(active.filter_map(|unit| Some(Running { pid: unit.main_pid?, unit: unit.unit })).collect())
+        let units =
+            self.ask(|client| client.list(Some(&pattern))).map_err(|e| ServiceError::new("list", &pattern, e))?;
+        let active = units.into_iter().filter(|unit| unit.state == UnitState::Active);
+        Ok(active.filter_map(|u| Some(Running { pid: u.main_pid?.try_into().ok()?, unit: u.unit })).collect())
     }
 
     fn read_units_again(&self) -> Result<(), ServiceError> {
-        let ask = Ask { op: "daemon-reload", unit: None, pattern: None };
-        self.exchange("read unit files", "wcp360-supervisor", &ask).map(drop)
+        self.ask(Client::daemon_reload).map_err(|e| ServiceError::new("reload unit files", "wcp360-supervisor", e))
     }
 
     fn limit(&self, _: &str, _: &SliceLimits) -> Result<(), ServiceError> {
         // It has no cgroups to put bounds on.
         Ok(())
     }
+
     fn end_slice(&self, _: &str) -> Result<(), ServiceError> {
         // It has no slices: processes are found by their owner.
         Ok(())

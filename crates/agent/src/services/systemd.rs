@@ -131,17 +131,16 @@ impl Systemd {
         }
     }
 
-    fn job(
+    /// Asks for a job and waits for its end.
+    async fn job(
         &self,
         action: &'static str,
         unit: &str,
         call: impl Future<Output = zbus::Result<OwnedObjectPath>>,
     ) -> Result<(), ServiceError> {
-        self.runtime.block_on(async {
-            let job = call.await.map_err(|e| ServiceError::new(action, unit, describe(&e)))?;
-            let see = |reason| format!("{reason}; see: journalctl -u {unit}");
-            self.finish(job).await.map_err(|reason| ServiceError::new(action, unit, see(reason)))
-        })
+        let job = call.await.map_err(|e| ServiceError::new(action, unit, describe(&e)))?;
+        let see = |reason| format!("{reason}; see: journalctl -u {unit}");
+        self.finish(job).await.map_err(|reason| ServiceError::new(action, unit, see(reason)))
     }
 }
 
@@ -170,25 +169,33 @@ impl ServiceManager for Systemd {
     }
 
     fn start(&self, unit: &str) -> Result<(), ServiceError> {
-        self.job("start", unit, self.manager.start_unit(unit, "replace"))
+        self.runtime.block_on(self.job("start", unit, self.manager.start_unit(unit, "replace")))
+    }
+
+    fn start_all(&self, units: &[&str]) -> Vec<Result<(), ServiceError>> {
+        let start = |unit: &&str| {
+            let unit = (*unit).to_owned();
+            async move { self.job("start", &unit, self.manager.start_unit(&unit, "replace")).await }
+        };
+        self.runtime.block_on(futures_util::future::join_all(units.iter().map(start)))
     }
 
     fn stop(&self, unit: &str) -> Result<(), ServiceError> {
         if self.status(unit)?.state == "inactive" {
             return Ok(());
         }
-        self.job("stop", unit, self.manager.stop_unit(unit, "replace"))
+        self.runtime.block_on(self.job("stop", unit, self.manager.stop_unit(unit, "replace")))
     }
 
     fn restart_if_running(&self, unit: &str) -> Result<(), ServiceError> {
         if !self.status(unit)?.active {
             return Ok(());
         }
-        self.job("restart", unit, self.manager.try_restart_unit(unit, "replace"))
+        self.runtime.block_on(self.job("restart", unit, self.manager.try_restart_unit(unit, "replace")))
     }
 
     fn reload(&self, unit: &str) -> Result<(), ServiceError> {
-        self.job("reload", unit, self.manager.reload_unit(unit, "replace"))
+        self.runtime.block_on(self.job("reload", unit, self.manager.reload_unit(unit, "replace")))
     }
 
     fn status(&self, unit: &str) -> Result<UnitStatus, ServiceError> {
