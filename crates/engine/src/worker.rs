@@ -81,8 +81,7 @@ impl Engine {
                     // There may be more, and this worker is busy now.
                     self.inner.work.notify_one();
                     self.run(job).await;
-                    // The account's next job may have become free.
-                    self.inner.work.notify_one();
+                    // And looks again: the account's next job may have become free.
                     continue;
                 }
                 Ok(None) => {}
@@ -142,9 +141,7 @@ impl Engine {
             match self.step(job, name, &payload, &outputs).await {
                 Ok(done) => {
                     let mut tx = self.inner.db.begin().await?;
-                    for note in &done.notes {
-                        tx.log_job(job.id, Some(name), note, Timestamp::now()).await?;
-                    }
+                    tx.log_job(job.id, Some(name), &done.notes, Timestamp::now()).await?;
                     if let Some(manifests) = &done.index {
                         tx.index_account(job.account_id, manifests.as_ref(), job.id).await?;
                     }
@@ -160,7 +157,7 @@ impl Engine {
                 Err(StepError::Transient { message, attempts }) if step.attempts + 1 < attempts => {
                     let mut tx = self.inner.db.begin().await?;
                     let at = Timestamp::now() + back_off(step.attempts);
-                    tx.log_job(job.id, Some(name), &format!("{message}; trying again"), Timestamp::now()).await?;
+                    tx.log_job(job.id, Some(name), &[format!("{message}; trying again")], Timestamp::now()).await?;
                     tx.end_step(job, position, JobState::Waiting, Some(&message), None, Timestamp::now()).await?;
                     tx.postpone_job(job, &message, at).await?;
                     tx.commit().await?;
@@ -168,7 +165,7 @@ impl Engine {
                 }
                 Err(StepError::Transient { message, .. } | StepError::Final(message)) => {
                     let mut tx = self.inner.db.begin().await?;
-                    tx.log_job(job.id, Some(name), &message, Timestamp::now()).await?;
+                    tx.log_job(job.id, Some(name), std::slice::from_ref(&message), Timestamp::now()).await?;
                     tx.end_step(job, position, JobState::Failed, Some(&message), None, Timestamp::now()).await?;
                     tx.commit().await?;
                     return self.unwind(job, &message, &outputs).await;
@@ -255,7 +252,7 @@ impl Engine {
             }
         }
         let mut tx = self.inner.db.begin().await?;
-        tx.log_job(job.id, None, "everything is as it was before", Timestamp::now()).await?;
+        tx.log_job(job.id, None, &["everything is as it was before".into()], Timestamp::now()).await?;
         tx.index_account(job.account_id, prepared.before.as_ref(), job.id).await?;
         self.finish(&mut tx, job, JobState::RolledBack, Some(why), outputs).await?;
         tx.commit().await?;
@@ -280,7 +277,7 @@ impl Engine {
 
     async fn give_up(&self, job: &LeasedJob, why: &str) -> Result<JobState, StoreError> {
         let mut tx = self.inner.db.begin().await?;
-        tx.log_job(job.id, None, why, Timestamp::now()).await?;
+        tx.log_job(job.id, None, &[why.to_owned()], Timestamp::now()).await?;
         self.finish(&mut tx, job, JobState::Failed, Some(why), &[]).await?;
         tx.commit().await?;
         self.inner.audit.mirror_soon();

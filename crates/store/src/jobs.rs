@@ -71,8 +71,11 @@ pub struct StoredStep {
     pub output: Option<String>,
 }
 
-/// States in which a job still wants something.
+/// States in which a job still wants something; the same list as in the index `jobs_open`.
 const OPEN: &str = "('queued', 'running', 'waiting')";
+
+/// Whether the worker with lease `$2` still holds job `$1`.
+const HELD: &str = "EXISTS (SELECT 1 FROM jobs WHERE id = $1 AND lease_token = $2 AND state = 'running')";
 
 const JOB: &str = "SELECT id, operation, account, state, actor, request_id, error, applied, created_at, updated_at, \
                    finished_at FROM jobs";
@@ -174,13 +177,18 @@ impl Db {
     ///
     /// A job may run if its time has come, nobody holds it, and no earlier job of its account is open.
     pub async fn lease_job(&self, now: Timestamp, lease: SignedDuration) -> Result<Option<LeasedJob>, StoreError> {
-        let mut tx = self.begin().await?;
         let sql = format!(
             "SELECT id, operation, account_id, account, owner_id, actor, request_id, payload, lease_token FROM jobs j \
-             WHERE (state IN ('queued', 'waiting') AND run_at <= $1 OR state = 'running' AND lease_until < $1) \
+             WHERE state IN {OPEN} AND (state <> 'running' AND run_at <= $1 OR state = 'running' AND lease_until < $1) \
              AND NOT EXISTS (SELECT 1 FROM jobs e WHERE e.account_id = j.account_id AND e.id < j.id AND e.state IN {OPEN}) \
              ORDER BY id LIMIT 1"
         );
+        // Most looks find nothing, and need not wait for whoever is writing.
+        let look = sqlx::query(AssertSqlSafe(sql.clone())).bind(now.as_millisecond());
+        if look.fetch_optional(&self.read).await?.is_none() {
+            return Ok(None);
+        }
+        let mut tx = self.begin().await?;
         let query = sqlx::query(AssertSqlSafe(sql)).bind(now.as_millisecond());
         let Some(row) = query.fetch_optional(&mut *tx.inner).await? else { return Ok(None) };
         let c = columns("jobs", &row);
@@ -281,12 +289,13 @@ impl Tx {
             .bind(now.as_millisecond())
             .execute(&mut *self.inner)
             .await?;
-        for (position, name) in new.steps.iter().enumerate() {
-            let sql =
-                "INSERT INTO job_steps (job_id, position, name, state, attempts) VALUES ($1, $2, $3, 'queued', 0)";
-            let query = sqlx::query(sql).bind(new.id.to_string()).bind(position as i64).bind(*name);
-            query.execute(&mut *self.inner).await?;
+        let rows: Vec<String> = (0..new.steps.len()).map(|n| format!("($1, {n}, ${}, 'queued', 0)", n + 2)).collect();
+        let sql = format!("INSERT INTO job_steps (job_id, position, name, state, attempts) VALUES {}", rows.join(", "));
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(new.id.to_string());
+        for name in new.steps {
+            query = query.bind(*name);
         }
+        query.execute(&mut *self.inner).await?;
         Ok(())
     }
 
@@ -302,12 +311,13 @@ impl Tx {
     /// # Errors
     /// [`StoreError::LeaseLost`] if another worker has the job; so for all that take a lease.
     pub async fn begin_step(&mut self, job: &LeasedJob, position: usize, now: Timestamp) -> Result<(), StoreError> {
-        self.fence(job, now).await?;
-        let sql = "UPDATE job_steps SET state = 'running', attempts = attempts + 1, \
-                   started_at = COALESCE(started_at, $3) WHERE job_id = $1 AND position = $2";
-        let query = sqlx::query(sql).bind(job.id.to_string()).bind(position as i64).bind(now.as_millisecond());
-        query.execute(&mut *self.inner).await?;
-        Ok(())
+        let sql = format!(
+            "UPDATE job_steps SET state = 'running', attempts = attempts + 1, started_at = COALESCE(started_at, $4) \
+             WHERE job_id = $1 AND position = $3 AND {HELD}"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(job.id.to_string()).bind(job.lease_token);
+        let query = query.bind(position as i64).bind(now.as_millisecond());
+        fenced(query.execute(&mut *self.inner).await?.rows_affected())
     }
 
     /// Notes how a step went; `output` is for later steps.
@@ -320,19 +330,19 @@ impl Tx {
         output: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.fence(job, now).await?;
-        let sql = "UPDATE job_steps SET state = $3, error = $4, output = COALESCE($5, output), finished_at = $6 \
-                   WHERE job_id = $1 AND position = $2";
-        sqlx::query(sql)
+        let sql = format!(
+            "UPDATE job_steps SET state = $4, error = $5, output = COALESCE($6, output), finished_at = $7 \
+             WHERE job_id = $1 AND position = $3 AND {HELD}"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
             .bind(job.id.to_string())
+            .bind(job.lease_token)
             .bind(position as i64)
             .bind(state.as_str())
             .bind(error)
             .bind(output)
-            .bind(state.is_final().then_some(now.as_millisecond()))
-            .execute(&mut *self.inner)
-            .await?;
-        Ok(())
+            .bind(state.is_final().then_some(now.as_millisecond()));
+        fenced(query.execute(&mut *self.inner).await?.rows_affected())
     }
 
     /// Gives a job back to the queue, to run again at `run_at`.
@@ -364,23 +374,26 @@ impl Tx {
         fenced(query.execute(&mut *self.inner).await?.rows_affected())
     }
 
-    /// Adds a line to a job's log.
+    /// Adds lines to a job's log.
     pub async fn log_job(
         &mut self,
         id: JobId,
         step: Option<&str>,
-        message: &str,
+        messages: &[String],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO job_log (job_id, seq, at, step, message) \
-                   VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM job_log WHERE job_id = $1), $2, $3, $4)";
-        sqlx::query(sql)
-            .bind(id.to_string())
-            .bind(now.as_millisecond())
-            .bind(step)
-            .bind(message)
-            .execute(&mut *self.inner)
-            .await?;
+        // Well below what both databases allow as parameters of one statement.
+        for chunk in messages.chunks(500) {
+            let last = "(SELECT COALESCE(MAX(seq), 0) FROM job_log WHERE job_id = $1)";
+            let rows: Vec<String> =
+                (1..=chunk.len()).map(|n| format!("($1, {last} + {n}, $2, $3, ${})", n + 3)).collect();
+            let sql = format!("INSERT INTO job_log (job_id, seq, at, step, message) VALUES {}", rows.join(", "));
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(now.as_millisecond()).bind(step);
+            for message in chunk {
+                query = query.bind(message);
+            }
+            query.execute(&mut *self.inner).await?;
+        }
         Ok(())
     }
 
@@ -415,11 +428,5 @@ impl Tx {
             .execute(&mut *self.inner)
             .await?;
         Ok(())
-    }
-
-    async fn fence(&mut self, job: &LeasedJob, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE jobs SET updated_at = $3 WHERE id = $1 AND lease_token = $2 AND state = 'running'";
-        let query = sqlx::query(sql).bind(job.id.to_string()).bind(job.lease_token).bind(now.as_millisecond());
-        fenced(query.execute(&mut *self.inner).await?.rows_affected())
     }
 }

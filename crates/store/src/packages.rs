@@ -18,14 +18,16 @@ fn visible(scope: Scope) -> &'static str {
     }
 }
 
-fn select(scope: Scope) -> String {
-    let counted = match scope {
-        Scope::Owner(_) => "AND a.owner_id = $1",
-        _ => "",
+/// With the number of accounts (of those in the scope) or with 0 in its place, as counting takes longer the more there are.
+fn select(scope: Scope, counted: bool) -> String {
+    let accounts = match scope {
+        _ if !counted => "0",
+        Scope::Owner(_) => "(SELECT COUNT(*) FROM accounts a WHERE a.package = p.name AND a.owner_id = $1)",
+        _ => "(SELECT COUNT(*) FROM accounts a WHERE a.package = p.name)",
     };
     format!(
         "SELECT p.name, p.spec, p.version, p.created_at, p.updated_at, o.username AS owner, p.owner_id, \
-         (SELECT COUNT(*) FROM accounts a WHERE a.package = p.name {counted}) AS accounts \
+         {accounts} AS accounts \
          FROM packages p JOIN users o ON o.id = p.owner_id WHERE {}",
         visible(scope)
     )
@@ -56,7 +58,7 @@ impl Db {
     /// # Errors
     /// The database's; so for all functions of this module.
     pub async fn packages(&self, scope: Scope, limit: u32, cursor: Option<&str>) -> Result<Page<Package>, StoreError> {
-        let sql = format!("{} AND p.name > $2 ORDER BY p.name LIMIT $3", select(scope));
+        let sql = format!("{} AND p.name > $2 ORDER BY p.name LIMIT $3", select(scope, true));
         let after = cursor.and_then(decode_cursor).unwrap_or_default();
         let query = sqlx::query(AssertSqlSafe(sql)).bind(scope.key()).bind(after).bind(i64::from(limit) + 1);
         let packages: Result<Vec<_>, _> = query.fetch_all(&self.read).await?.iter().map(package).collect();
@@ -65,7 +67,21 @@ impl Db {
 
     /// A package in a scope.
     pub async fn package(&self, scope: Scope, name: &PackageName) -> Result<Option<Package>, StoreError> {
-        let sql = format!("{} AND p.name = $2", select(scope));
+        self.package_with(scope, name, true).await
+    }
+
+    /// A package in a scope, without counting its accounts: `accounts` is 0.
+    pub async fn package_content(&self, scope: Scope, name: &PackageName) -> Result<Option<Package>, StoreError> {
+        self.package_with(scope, name, false).await
+    }
+
+    async fn package_with(
+        &self,
+        scope: Scope,
+        name: &PackageName,
+        counted: bool,
+    ) -> Result<Option<Package>, StoreError> {
+        let sql = format!("{} AND p.name = $2", select(scope, counted));
         let query = sqlx::query(AssertSqlSafe(sql)).bind(scope.key()).bind(name.as_str());
         query.fetch_optional(&self.read).await?.as_ref().map(package).transpose()
     }

@@ -137,6 +137,14 @@ async fn eng_03_one_account_in_order_and_leases_are_fenced() {
     tx.finish_job(&taken, JobState::Succeeded, None, None, later).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(db.lease_job(later, lease).await.unwrap().unwrap().id, second.id);
+    for lines in [vec!["a".to_owned(), "b".to_owned()], vec![], vec!["c".to_owned(); 501]] {
+        let mut tx = db.begin().await.unwrap();
+        tx.log_job(first.id, Some("apply"), &lines, later).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let log = db.job_log(first.id, 0).await.unwrap();
+    assert_eq!(log.iter().map(|line| line.seq).collect::<Vec<_>>(), (1..=503).collect::<Vec<_>>());
+    assert_eq!((log[1].message.as_str(), log[2].message.as_str()), ("b", "c"));
 }
 
 #[tokio::test]

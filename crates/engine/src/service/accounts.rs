@@ -72,7 +72,7 @@ impl Engine {
             }
             None => None,
         };
-        let package = self.inner.db.package(caller.scope(), &request.package).await?;
+        let package = self.inner.db.package_content(caller.scope(), &request.package).await?;
         let package = package.ok_or_else(|| {
             let message = format!("there is no package \"{}\"; \"wcp360 packages list\" shows them", request.package);
             Problem::invalid("package", message)
