@@ -97,7 +97,6 @@ CREATE TABLE jobs (
     updated_at  BIGINT NOT NULL,
     finished_at BIGINT
 );
-CREATE INDEX jobs_state ON jobs (state);
 -- What workers look through: small however many jobs are over.
 CREATE INDEX jobs_open ON jobs (id) WHERE state IN ('queued', 'running', 'waiting');
 CREATE INDEX jobs_account ON jobs (account_id, state);
