@@ -6,6 +6,7 @@ use crate::bootstrap::Bootstrap;
 use crate::engine::Engine;
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
@@ -113,7 +114,15 @@ fn invalid(message: String) -> AgentError {
     AgentError::new(AgentErrorCode::Invalid, message)
 }
 
-fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, AgentError> {
+/// A request's body, or why there is none: too large, or cut off.
+type Received = Result<Bytes, BytesRejection>;
+
+fn read(body: Received) -> Result<Bytes, AgentError> {
+    body.map_err(|e| invalid(format!("the body can't be read: {}; it may have {MAX_BODY} bytes", e.body_text())))
+}
+
+fn parse<T: DeserializeOwned>(body: Received) -> Result<T, AgentError> {
+    let body = &read(body)?;
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body))
         .map_err(|e| invalid(format!("{}: {}", e.path(), e.inner())))
 }
@@ -165,21 +174,21 @@ async fn account(State(app): State<Arc<App>>, Path(name): Path<String>) -> Respo
     answer(blocking(app, move |app| app.engine.account(&username(&name)?)).await)
 }
 
-async fn plan(State(app): State<Arc<App>>, Path(name): Path<String>, body: Bytes) -> Response {
+async fn plan(State(app): State<Arc<App>>, Path(name): Path<String>, body: Received) -> Response {
     answer(
         blocking(app, move |app| {
-            let request: PlanRequest = parse(&body)?;
+            let request: PlanRequest = parse(body)?;
             app.engine.plan(&username(&name)?, &request)
         })
         .await,
     )
 }
 
-async fn converge(State(app): State<Arc<App>>, Path(name): Path<String>, body: Bytes) -> Response {
+async fn converge(State(app): State<Arc<App>>, Path(name): Path<String>, body: Received) -> Response {
     answer(
         blocking(app, move |app| {
             let started = std::time::Instant::now();
-            let request: ConvergeRequest = parse(&body)?;
+            let request: ConvergeRequest = parse(body)?;
             let result = app.engine.converge(&username(&name)?, &request);
             tracing::info!(
                 account = name,
@@ -197,12 +206,12 @@ async fn converge(State(app): State<Arc<App>>, Path(name): Path<String>, body: B
     )
 }
 
-async fn verify_root(State(app): State<Arc<App>>, body: Bytes) -> Response {
+async fn verify_root(State(app): State<Arc<App>>, body: Received) -> Response {
     answer(
         blocking(app, move |app| {
             // The parser's message could quote the password.
             let request: VerifyRoot =
-                serde_json::from_slice(&body).map_err(|_| invalid("give an object with \"password\"".into()))?;
+                serde_json::from_slice(&read(body)?).map_err(|_| invalid("give an object with \"password\"".into()))?;
             Ok(Verified { ok: app.bootstrap.verify_root(&request.password)? })
         })
         .await,

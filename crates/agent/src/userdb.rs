@@ -13,6 +13,7 @@ use crate::crash;
 use crate::fsx::{Access, Durability, Fs, FsError};
 use lines::Lines;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -78,6 +79,7 @@ struct Request {
 pub struct UserDb {
     fs: Arc<Fs>,
     queue: Mutex<Sender<Request>>,
+    rewrites: Arc<AtomicU64>,
 }
 
 impl UserDb {
@@ -91,8 +93,16 @@ impl UserDb {
         }
         let (queue, requests) = channel();
         let worker = Arc::clone(&fs);
-        std::thread::Builder::new().name("userdb".into()).spawn(move || serve(&worker, &requests))?;
-        Ok(Self { fs, queue: Mutex::new(queue) })
+        let rewrites = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&rewrites);
+        let thread = std::thread::Builder::new().name("userdb".into());
+        thread.spawn(move || serve(&worker, &requests, &counted))?;
+        Ok(Self { fs, queue: Mutex::new(queue), rewrites })
+    }
+
+    /// How often the files were rewritten since the start.
+    pub fn rewrites(&self) -> u64 {
+        self.rewrites.load(Ordering::Relaxed)
     }
 
     /// Makes the user exist as specified. Waits for the rewrite that includes it.
@@ -191,11 +201,12 @@ impl UserDb {
     }
 }
 
-fn serve(fs: &Fs, requests: &Receiver<Request>) {
+fn serve(fs: &Fs, requests: &Receiver<Request>, rewrites: &AtomicU64) {
     while let Ok(first) = requests.recv() {
         let mut batch = vec![first];
         batch.extend(requests.try_iter());
         let results = apply(fs, &batch);
+        rewrites.fetch_add(1, Ordering::Relaxed);
         match results {
             Ok(results) => {
                 for (request, result) in batch.into_iter().zip(results) {
