@@ -233,7 +233,8 @@ impl Db {
 
     /// When the next waiting job wants to run.
     pub async fn next_run(&self) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT MIN(run_at) AS at FROM jobs WHERE state IN ('queued', 'running', 'waiting') AND state <> 'running'";
+        let sql =
+            "SELECT MIN(run_at) AS at FROM jobs WHERE state IN ('queued', 'running', 'waiting') AND state <> 'running'";
         columns("jobs", &sqlx::query(sql).fetch_one(&self.read).await?).maybe_time("at")
     }
 
