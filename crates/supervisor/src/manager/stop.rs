@@ -12,9 +12,9 @@ use crate::sys;
 use crate::unit::{KillMode, RestartPolicy};
 
 /// The longest delay between automatic restarts, unless `RestartSec=` is longer.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// A service that was up for this long is not failing quickly.
-const STEADY: Duration = Duration::from_secs(10);
+const STEADY: Duration = Duration::from_secs(3);
 /// How long SIGKILL may take before the unit is reported.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
