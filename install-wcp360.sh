@@ -27,7 +27,7 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 RUNTIME_PACKAGES=(nginx-light php-fpm php-cli php-xml php-gd php-mbstring php-curl php-sqlite3 php-zip php-intl
     ca-certificates openssl curl logrotate iproute2 libpam-runtime)
 # What building one needs, besides Rust.
-BUILD_PACKAGES=(build-essential pkg-config libpam0g-dev)
+BUILD_PACKAGES=(build-essential pkg-config)
 
 SELF=$(readlink -f "${BASH_SOURCE[0]}")
 SELF_DIR=$(dirname "$SELF")
