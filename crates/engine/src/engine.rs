@@ -5,10 +5,12 @@ use crate::audit::Auditor;
 use crate::gateway::Gateway;
 use crate::guard::Guard;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::sync::Notify;
 use wcp360_agent_proto::AgentClient;
 use wcp360_store::Db;
+use wcp360_types::manifest::PhpVersion;
 
 /// Where things are and how the node is set up.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     /// Wakes workers when there is work.
     pub(crate) work: Notify,
+    /// The PHP that new accounts get, and when the agent said so.
+    pub(crate) default_php: Mutex<Option<(Instant, PhpVersion)>>,
 }
 
 impl Engine {
@@ -57,6 +61,7 @@ impl Engine {
             gateway: Gateway { port: settings.http_port },
             guard: Guard::default(),
             work: Notify::new(),
+            default_php: Mutex::new(None),
             db,
             audit,
             settings,

@@ -46,6 +46,8 @@ impl Db {
                 .acquire_timeout(Duration::from_secs(20))
                 .idle_timeout(None)
                 .max_lifetime(None)
+                // A file does not hang up; asking each time costs as much as a query.
+                .test_before_acquire(false)
                 .after_connect(|connection, _| {
                     Box::pin(async move {
                         sqlx::raw_sql(PRAGMAS).execute(connection).await?;

@@ -7,6 +7,7 @@ use crate::error::EngineError;
 use crate::job::{Payload, STEPS};
 use crate::{password, policy};
 use jiff::Timestamp;
+use std::time::{Duration, Instant};
 use wcp360_agent_proto::PlanRequest;
 use wcp360_store::accounts::{NewAccount, StoredAccount};
 use wcp360_store::audit::NewAudit;
@@ -311,10 +312,19 @@ impl Engine {
         }
     }
 
+    /// The newest PHP of the node. Asked for anew after half a minute: packages are installed rarely, and the agent looks at
+    /// all services to answer.
     async fn default_php(&self) -> Result<PhpVersion, EngineError> {
+        const GOOD_FOR: Duration = Duration::from_secs(30);
+        let known = self.inner.default_php.lock().expect("no panic while reading").clone();
+        if let Some((_, version)) = known.filter(|(at, _)| at.elapsed() < GOOD_FOR) {
+            return Ok(version);
+        }
         let node = self.inner.agent.node().await?;
         let missing = || Problem::unavailable("No PHP is installed on this node; install php-fpm and try again.");
-        Ok(node.php_versions.into_iter().next().ok_or_else(missing)?)
+        let version = node.php_versions.into_iter().next().ok_or_else(missing)?;
+        *self.inner.default_php.lock().expect("no panic while writing") = Some((Instant::now(), version.clone()));
+        Ok(version)
     }
 }
 
