@@ -3,9 +3,10 @@
 //! A set is published in one step. All files are written into a sibling directory, put on disk, and the directory takes the
 //! place of the old one by an exchange of names.
 
-use crate::fsx::{Access, Fs, FsError};
+use crate::fsx::{Access, Fs, FsError, sync_together};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fs::File;
 use std::sync::Arc;
 use wcp360_agent_proto::AccountRecord;
 use wcp360_agent_render::paths::USERS;
@@ -101,12 +102,15 @@ impl Manifests {
         let (place, new) = (format!("{USERS}/{name}"), format!("{USERS}/.new-{name}"));
         self.fs.remove_tree(&new)?;
         self.fs.ensure_dir(&new, PRIVATE_DIR)?;
-        self.write(&new, "account", &set.account)?;
-        self.write(&new, "limits", &set.limits)?;
-        self.write(&new, "domains", &set.domains)?;
-        self.write(&new, "services", &set.services)?;
-        self.write(&new, "ssh", &set.ssh)?;
-        self.write(&new, "meta", meta)?;
+        let files = [
+            self.write(&new, "account", &set.account)?,
+            self.write(&new, "limits", &set.limits)?,
+            self.write(&new, "domains", &set.domains)?,
+            self.write(&new, "services", &set.services)?,
+            self.write(&new, "ssh", &set.ssh)?,
+            self.write(&new, "meta", meta)?,
+        ];
+        sync_together(&files).map_err(|e| FsError::new("write", &new, e))?;
         self.fs.sync_dir(&new)?;
         if self.fs.meta(&place)?.is_some() {
             self.fs.exchange(&new, &place)?;
@@ -118,12 +122,11 @@ impl Manifests {
         Ok(())
     }
 
-    fn write(&self, dir: &str, subject: &str, value: &impl Serialize) -> Result<(), ManifestsError> {
+    fn write(&self, dir: &str, subject: &str, value: &impl Serialize) -> Result<File, ManifestsError> {
         let path = format!("{dir}/{subject}.json");
         let text = serde_json::to_string_pretty(value)
             .map_err(|e| ManifestsError::Unreadable { path: path.clone(), reason: e.to_string() })?;
-        self.fs.write_new_synced(&path, format!("{text}\n").as_bytes(), PRIVATE_FILE)?;
-        Ok(())
+        Ok(self.fs.write_new(&path, format!("{text}\n").as_bytes(), PRIVATE_FILE)?)
     }
 
     /// Takes the manifests of `name` away: from here on the account does not exist.

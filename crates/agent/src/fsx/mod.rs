@@ -15,6 +15,7 @@ mod tree;
 mod write;
 
 pub(crate) use tenant::TenantDir;
+pub(crate) use write::sync_together;
 
 use crate::layout::Layout;
 use rustix::fd::OwnedFd;

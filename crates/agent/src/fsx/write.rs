@@ -70,20 +70,20 @@ impl Fs {
         Ok(())
     }
 
-    /// Writes a file that is not there yet, in a directory that nobody looks at yet, and puts its content on disk.
+    /// Writes a file that is not there yet, in a directory that nobody looks at yet. Its content is on disk after
+    /// [`sync_together`].
     ///
     /// # Errors
     /// It is there, or can't be written.
-    pub fn write_new_synced(&self, path: &str, content: &[u8], access: Access) -> Result<(), FsError> {
+    pub fn write_new(&self, path: &str, content: &[u8], access: Access) -> Result<std::fs::File, FsError> {
         let failed = |e: std::io::Error| FsError::new("write", path, e);
         let (dir, name) = self.parent(path)?;
         let fd = create_new(&dir, &name).map_err(|e| failed(e.into()))?;
         set_access(&fd, access).map_err(|e| failed(e.into()))?;
         let mut file = std::fs::File::from(fd);
         file.write_all(content).map_err(failed)?;
-        file.sync_all().map_err(failed)?;
         crash::point("write manifest");
-        Ok(())
+        Ok(file)
     }
 
     /// Makes sure that a file is at `path` with `access`; its content is none of our business.
@@ -268,4 +268,19 @@ fn remove_if_there(dir: &OwnedFd, name: &std::ffi::OsStr) -> Result<(), Errno> {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Puts the content of several files on disk. Writing is begun for all before the first is waited for, so that the file
+/// system needs one commit of its journal for them instead of one for each.
+///
+/// # Errors
+/// The disk.
+#[allow(unsafe_code)] // no safe wrapper
+pub(crate) fn sync_together(files: &[std::fs::File]) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    for file in files {
+        // SAFETY: an open descriptor and numbers. A hint: where it fails, sync_all does all of the work.
+        unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+    files.iter().try_for_each(std::fs::File::sync_all)
 }
