@@ -751,6 +751,7 @@ $facts = [
   h1 { margin: 0 0 .3rem; font-size: 1.7rem; }
   dl { display: grid; grid-template-columns: auto 1fr; gap: .3rem 1.5rem; margin: 1.5rem 0 0; }
   dt { color: #64708a; } dd { margin: 0; }
+  @media (prefers-color-scheme: dark) { body { background: #0f1219; color: #e8eaf0; } main { background: #171b25; } dt { color: #9aa3b5; } }
 </style>
 <main>
   <h1>It works.</h1>
