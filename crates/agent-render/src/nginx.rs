@@ -62,7 +62,6 @@ fn common(facts: &NodeFacts) -> Value {
         hostname => hostname,
         http_port => facts.config.http_port,
         https_port => facts.config.https_port,
-        api_listen => facts.config.api_listen.to_string(),
         ipv6 => facts.ipv6,
         http2_directive => facts.nginx_http2_directive,
     }
