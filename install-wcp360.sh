@@ -388,8 +388,7 @@ build_release() {
     local watcher=$!
     # shellcheck disable=SC2064 # this watcher
     trap "kill $watcher 2>/dev/null || true; cleanup" EXIT
-    must "the build failed" build_with build --release --locked
-    must "the release could not be put together" build_with xtask dist --out "$SELF_DIR/dist"
+    must "the build failed" build_with xtask dist --out "$SELF_DIR/dist"
     kill "$watcher" 2>/dev/null || true
     wait "$watcher" 2>/dev/null || true
     trap cleanup EXIT
