@@ -1,6 +1,7 @@
 //! Release archives.
 
 mod pack;
+mod pages;
 mod tree;
 
 use crate::{process, repo};

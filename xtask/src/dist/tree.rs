@@ -1,5 +1,6 @@
 //! What a release consists of.
 
+use super::pages;
 use crate::repo;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -12,7 +13,6 @@ const DIRECTORIES: &[(&str, &str, bool)] = &[
     ("packaging/tmpfiles.d", "tmpfiles.d", true),
     ("packaging/pam", "pam", true),
     ("packaging/logrotate", "logrotate", true),
-    ("templates/pages", "share/pages", false),
     ("ui/dist", "ui", false),
 ];
 /// Files that are copied.
@@ -43,6 +43,7 @@ pub(super) fn lay_out(release: &Path, programs: &Path, names: &[&str]) -> Result
             bail!("{} is missing", from.display());
         }
     }
+    pages::write(&root.join("templates/pages"), &release.join("share/pages"))?;
     for (from, to) in FILES {
         let from = root.join(from);
         let mode = if from.metadata().is_ok_and(|m| m.permissions().mode() & 0o100 != 0) { 0o755 } else { 0o644 };
