@@ -5,9 +5,13 @@ use jiff::Timestamp;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use tokio::sync::{Mutex, Notify};
-use wcp360_store::Db;
 use wcp360_store::audit::NewAudit;
-use wcp360_types::api::audit::AuditEntry;
+use wcp360_store::{Db, Scope};
+use wcp360_types::api::audit::{AuditEntry, AuditFilter};
+use wcp360_types::api::page::Page;
+
+/// Entries that get their place in the chain in one transaction.
+const CHAINED_AT_ONCE: u32 = 200;
 
 /// Appends to the audit trail.
 #[derive(Debug)]
@@ -34,10 +38,8 @@ impl Auditor {
     ///
     /// # Errors
     /// It could not be recorded: then what it is about must not happen.
-    pub async fn record(&self, entry: &NewAudit<'_>) -> Result<(), EngineError> {
-        let mut tx = self.db.begin().await?;
-        tx.append_audit(entry, Timestamp::now()).await?;
-        tx.commit().await?;
+    pub async fn record(&self, entry: NewAudit) -> Result<(), EngineError> {
+        self.db.write(move |tx| tx.append_audit(&entry, Timestamp::now())).await?;
         self.mirror_soon();
         Ok(())
     }
@@ -45,6 +47,21 @@ impl Auditor {
     /// Has the mirror brought up to date, without waiting for it.
     pub fn mirror_soon(&self) {
         self.behind.notify_one();
+    }
+
+    /// Entries in a scope, newest first, with those that were recorded a moment ago.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn entries(
+        &self,
+        scope: Scope,
+        filter: AuditFilter,
+        limit: u32,
+        cursor: Option<String>,
+    ) -> Result<Page<AuditEntry>, EngineError> {
+        self.mirror().await?;
+        Ok(self.db.read(move |tx| tx.audit(scope, &filter, limit, cursor.as_deref())).await?)
     }
 
     /// Keeps the mirror up to date for as long as it is polled.
@@ -57,14 +74,16 @@ impl Auditor {
         }
     }
 
-    /// Brings the mirror up to date. A mirror that can't be written is reported and caught up later.
+    /// Gives what was recorded its place in the chain and brings the mirror up to date. A mirror that can't be written is reported and caught up later.
     ///
     /// # Errors
     /// The database's.
     pub async fn mirror(&self) -> Result<(), EngineError> {
         let mut mirror = self.mirror.lock().await;
+        while self.db.write(|tx| tx.chain_audit(CHAINED_AT_ONCE)).await? == u64::from(CHAINED_AT_ONCE) {}
         loop {
-            let entries = self.db.audit_after(mirror.1).await?;
+            let after = mirror.1;
+            let entries = self.db.read(move |tx| tx.audit_after(after)).await?;
             let Some(last) = entries.last().map(|e| e.seq) else { return Ok(()) };
             if let Err(error) = append(&mirror.0, &entries) {
                 tracing::error!(%error, path = %mirror.0.display(), "the audit mirror can't be written");

@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     /// Wakes workers when there is work.
     pub(crate) work: Notify,
+    /// Wakes who looks after waiting jobs, when there is a new one.
+    pub(crate) clock: Notify,
     /// The PHP that new accounts get, and when the agent said so.
     pub(crate) default_php: Mutex<Option<(Instant, PhpVersion)>>,
 }
@@ -61,6 +63,7 @@ impl Engine {
             gateway: Gateway { port: settings.http_port },
             guard: Guard::default(),
             work: Notify::new(),
+            clock: Notify::new(),
             default_php: Mutex::new(None),
             db,
             audit,

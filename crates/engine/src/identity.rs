@@ -42,7 +42,7 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn is_initialized(&self) -> Result<bool, EngineError> {
-        if self.inner.db.setting(INITIALIZED).await?.is_some() {
+        if self.inner.db.read(|tx| tx.setting(INITIALIZED)).await?.is_some() {
             return Ok(true);
         }
         Ok(self.inner.agent.node().await.is_ok_and(|node| node.system_initialized))
@@ -55,26 +55,24 @@ impl Engine {
     /// The database's, or the file can't be written.
     pub async fn prepare_setup(&self) -> Result<(), EngineError> {
         let file = &self.inner.settings.setup_token_file;
-        if self.inner.db.setting(INITIALIZED).await?.is_some() {
+        if self.inner.db.read(|tx| tx.setting(INITIALIZED)).await?.is_some() {
             let _ = std::fs::remove_file(file);
             if self.inner.agent.node().await.is_ok_and(|node| !node.system_initialized) {
                 self.inner.agent.seal_bootstrap().await?;
             }
             return Ok(());
         }
-        let known = self.inner.db.setting(SETUP_TOKEN_HASH).await?;
+        let known = self.inner.db.read(|tx| tx.setting(SETUP_TOKEN_HASH)).await?;
         let written = std::fs::read_to_string(file).ok();
         if known.is_some() && known == written.map(|text| secret::hash(text.trim())) {
             return Ok(());
         }
         let token = secret::random_hex(24);
-        let mut tx = self.inner.db.begin().await?;
-        tx.set_setting(SETUP_TOKEN_HASH, &secret::hash(&token)).await?;
         write_private(file, &token).map_err(|error| {
             tracing::error!(%error, path = %file.display(), "the setup token can't be written");
             Problem::internal()
         })?;
-        Ok(tx.commit().await?)
+        Ok(self.inner.db.write(move |tx| tx.set_setting(SETUP_TOKEN_HASH, &secret::hash(&token))).await?)
     }
 
     /// Creates the first administrator, once.
@@ -92,7 +90,7 @@ impl Engine {
         self.refuse_if_locked(source, "setup", now)?;
         let proven = match (&request.setup_token, &request.root_password) {
             (Some(token), None) => {
-                let known = self.inner.db.setting(SETUP_TOKEN_HASH).await?.unwrap_or_default();
+                let known = self.inner.db.read(|tx| tx.setting(SETUP_TOKEN_HASH)).await?.unwrap_or_default();
                 secret::equal(&known, &secret::hash(token.trim()))
             }
             (None, Some(password)) => {
@@ -131,17 +129,23 @@ impl Engine {
             expires_at: None,
             last_used_at: None,
         };
-        let mut tx = self.inner.db.begin().await?;
-        // Two setups at once: the second one sees what the first one wrote.
-        if tx.setting(INITIALIZED).await?.is_some() {
-            return Err(closed().into());
-        }
-        tx.set_setting(INITIALIZED, &now.to_string()).await?;
-        tx.set_setting(SETUP_TOKEN_HASH, "").await?;
-        tx.insert_user(&user, now).await?;
-        tx.insert_token(&token, user.id, &secret::hash(&api_token.secret)).await?;
-        service::packages::insert_defaults(&mut tx, user.id, now).await?;
-        tx.commit().await?;
+        let secret_hash = secret::hash(&api_token.secret);
+        self.inner
+            .db
+            .write(move |tx| {
+                // Two setups at once: the second one sees what the first one wrote.
+                tx.lock_names()?;
+                if tx.setting(INITIALIZED)?.is_some() {
+                    return Err(EngineError::from(closed()));
+                }
+                tx.set_setting(INITIALIZED, &now.to_string())?;
+                tx.set_setting(SETUP_TOKEN_HASH, "")?;
+                tx.insert_user(&user, now)?;
+                tx.insert_token(&token, user.id, &secret_hash)?;
+                service::packages::insert_defaults(tx, user.id, now)?;
+                Ok(())
+            })
+            .await?;
         let _ = std::fs::remove_file(&self.inner.settings.setup_token_file);
         if let Err(error) = self.inner.agent.seal_bootstrap().await {
             // Made up for at the next start; until then the database's flag keeps setup closed.
@@ -166,7 +170,7 @@ impl Engine {
     pub async fn log_in(&self, source: &str, login: Login) -> Result<(Caller, String), EngineError> {
         let now = Timestamp::now();
         self.refuse_if_locked(source, &login.username, now)?;
-        let user = self.inner.db.user_by_name(&login.username).await?;
+        let user = self.user_by_name(&login.username).await?;
         let hash = user.as_ref().and_then(|u| u.password_hash.clone());
         let fits = password::verify(login.password, hash).await;
         let Some(user) = user.filter(|_| fits) else {
@@ -178,7 +182,8 @@ impl Engine {
         let (_, longest) = durations(user.role);
         let session = secret::random_hex(32);
         let session_hash = secret::hash(&session);
-        self.inner.db.insert_session(&session_hash, user.id, source, now, now + longest).await?;
+        let (hash, id, from) = (session_hash.clone(), user.id, source.to_owned());
+        self.inner.db.write(move |tx| tx.insert_session(&hash, id, &from, now, now + longest)).await?;
         let mut caller = Caller::new(&user, "session", Some(now + longest));
         caller.session = Some(session_hash);
         Ok((caller, session))
@@ -191,16 +196,18 @@ impl Engine {
     pub async fn by_session(&self, session: &str) -> Result<Caller, EngineError> {
         let over = || Problem::unauthenticated("Your session is over; please log in again.");
         let hash = secret::hash(session);
-        let found = self.inner.db.session(&hash).await?.ok_or_else(over)?;
+        let key = hash.clone();
+        let found = self.inner.db.read(move |tx| tx.session(&key)).await?.ok_or_else(over)?;
         let now = Timestamp::now();
         let (idle, _) = durations(found.user.role);
         if now >= found.expires_at || now >= found.last_seen_at + idle {
-            self.inner.db.delete_session(&hash).await?;
+            self.inner.db.write(move |tx| tx.delete_session(&hash)).await?;
             return Err(over().into());
         }
         refuse_suspended(&found.user)?;
         if now.duration_since(found.last_seen_at) >= TOUCH {
-            self.inner.db.touch_session(&hash, now).await?;
+            let key = hash.clone();
+            self.inner.db.write(move |tx| tx.touch_session(&key, now)).await?;
         }
         let mut caller = Caller::new(&found.user, "session", Some(found.expires_at));
         caller.session = Some(hash);
@@ -212,8 +219,8 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn log_out(&self, caller: &Caller) -> Result<(), EngineError> {
-        if let Some(hash) = &caller.session {
-            self.inner.db.delete_session(hash).await?;
+        if let Some(hash) = caller.session.clone() {
+            self.inner.db.write(move |tx| tx.delete_session(&hash)).await?;
         }
         Ok(())
     }
@@ -225,7 +232,8 @@ impl Engine {
     pub async fn by_token(&self, text: &str) -> Result<Caller, EngineError> {
         let unknown = || Problem::unauthenticated("The token is not known; check it, or make a new one.");
         let token = ApiToken::parse(text).ok_or_else(unknown)?;
-        let found = self.inner.db.token(token.id).await?.ok_or_else(unknown)?;
+        let id = token.id;
+        let found = self.inner.db.read(move |tx| tx.token(id)).await?.ok_or_else(unknown)?;
         if !secret::equal(&found.secret_hash, &secret::hash(&token.secret)) {
             return Err(unknown().into());
         }
@@ -235,7 +243,7 @@ impl Engine {
         }
         refuse_suspended(&found.user)?;
         if found.last_used_at.is_none_or(|at| now.duration_since(at) >= TOUCH) {
-            self.inner.db.touch_token(token.id, now).await?;
+            self.inner.db.write(move |tx| tx.touch_token(id, now)).await?;
         }
         let mut caller = Caller::new(&found.user, "token", found.expires_at);
         // A scope that this version does not know gives nothing.
@@ -278,7 +286,7 @@ impl Engine {
         };
         if caller.via == "session" {
             self.refuse_if_locked(source, &caller.username, now)?;
-            let user = self.inner.db.user_by_name(&caller.username).await?;
+            let user = self.user_by_name(&caller.username).await?;
             let fits = password::verify(request.password.unwrap_or_default(), user.and_then(|u| u.password_hash)).await;
             if !fits {
                 self.inner.guard.failed(source, &caller.username, now);
@@ -297,9 +305,8 @@ impl Engine {
             expires_at: request.expires_in_days.map(|days| now + SignedDuration::from_hours(24 * i64::from(days))),
             last_used_at: None,
         };
-        let mut tx = self.inner.db.begin().await?;
-        tx.insert_token(&token, caller.user_id, &secret::hash(&api_token.secret)).await?;
-        tx.commit().await?;
+        let (stored, user, secret_hash) = (token.clone(), caller.user_id, secret::hash(&api_token.secret));
+        self.inner.db.write(move |tx| tx.insert_token(&stored, user, &secret_hash)).await?;
         Ok(CreatedToken { token, secret: api_token.to_string() })
     }
 
@@ -308,11 +315,17 @@ impl Engine {
     /// # Errors
     /// There is none.
     pub async fn revoke_token(&self, caller: &Caller, id: TokenId) -> Result<(), EngineError> {
-        if self.inner.db.delete_token(caller.user_id, id).await? {
+        let user = caller.user_id;
+        if self.inner.db.write(move |tx| tx.delete_token(user, id)).await? {
             Ok(())
         } else {
             Err(Problem::not_found("token", id).into())
         }
+    }
+
+    pub(crate) async fn user_by_name(&self, name: &str) -> Result<Option<StoredUser>, EngineError> {
+        let name = name.to_owned();
+        Ok(self.inner.db.read(move |tx| tx.user_by_name(&name)).await?)
     }
 
     /// What the caller is told about itself.

@@ -10,12 +10,11 @@ pub mod error;
 mod gateway;
 mod guard;
 pub mod identity;
-mod job;
 pub mod password;
 mod policy;
 pub mod secret;
 pub mod service;
-mod worker;
+mod work;
 
 pub use caller::{Caller, Origin};
 pub use engine::{Engine, Settings};

@@ -119,7 +119,8 @@ async fn answer(
     }
     let dry_run = call.query.split('&').any(|part| part == "dry_run=true");
     let audited = operation.effect != Effect::Read && !dry_run;
-    if audited {
+    // Of a job nothing happens before it is recorded as accepted, in the same transaction.
+    if audited && operation.effect != Effect::Job {
         record(&app, operation, &origin, caller.as_ref(), &note, "started", None).await?;
     }
     let outcome = handler(call).await.map_err(EngineError::into_problem);
@@ -160,17 +161,17 @@ async fn record(
 ) -> Result<(), Problem> {
     let target = note.read();
     let entry = NewAudit {
-        actor: caller.map_or("-", |c| c.username.as_str()),
-        source: &origin.source,
-        action: operation.id,
-        target: target.as_deref(),
+        actor: caller.map_or("-", |c| c.username.as_str()).to_owned(),
+        source: origin.source.clone(),
+        action: operation.id.to_owned(),
+        target,
         owner: caller.filter(|c| !c.is_admin()).map(|c| c.user_id),
-        outcome,
-        detail,
-        request_id: &origin.request_id,
-        job: None,
+        outcome: outcome.to_owned(),
+        detail: detail.map(str::to_owned),
+        request_id: origin.request_id.clone(),
+        ..NewAudit::default()
     };
-    app.engine.audit().record(&entry).await.map_err(EngineError::into_problem)
+    app.engine.audit().record(entry).await.map_err(EngineError::into_problem)
 }
 
 /// The caller by token or session; `None` if neither was sent.

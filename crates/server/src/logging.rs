@@ -20,7 +20,7 @@ pub(crate) fn start(file: &Path, level: &str) -> anyhow::Result<()> {
         .append(true)
         .open(file)
         .with_context(|| format!("{} can't be written", file.display()))?;
-    let filter = EnvFilter::new(format!("{level},sqlx=warn,hyper=warn"));
+    let filter = EnvFilter::new(format!("{level},hyper=warn,tokio_postgres=warn"));
     let to_file =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(Mutex::new(log));
     let to_journal = tracing_subscriber::fmt::layer().without_time().with_ansi(false).with_writer(std::io::stderr);

@@ -24,10 +24,10 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
 
 /// Refreshes what is counted when it is asked for.
 pub(crate) async fn refresh(engine: &Engine) -> Result<(), wcp360_engine::EngineError> {
-    for (state, count) in engine.db().account_counts().await? {
+    for (state, count) in engine.db().read(|tx| tx.account_counts()).await? {
         metrics::gauge!("wcp360_accounts", "state" => state).set(count as f64);
     }
-    for (state, count) in engine.db().job_counts().await? {
+    for (state, count) in engine.db().read(|tx| tx.job_counts()).await? {
         metrics::gauge!("wcp360_jobs", "state" => state).set(count as f64);
     }
     Ok(())

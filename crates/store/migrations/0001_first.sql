@@ -1,4 +1,5 @@
--- Times are milliseconds since 1970. Types are those that SQLite and PostgreSQL share.
+-- Times are milliseconds since 1970. Types and statements are those that SQLite and PostgreSQL share; on PostgreSQL all text
+-- sorts by bytes.
 
 CREATE TABLE settings (
     name  TEXT PRIMARY KEY,
@@ -79,40 +80,58 @@ CREATE INDEX domains_reversed ON domains (reversed);
 CREATE INDEX domains_account ON domains (account_id);
 
 CREATE TABLE jobs (
-    id          TEXT PRIMARY KEY,
-    operation   TEXT NOT NULL,
-    account_id  TEXT NOT NULL,
-    account     TEXT NOT NULL,
-    owner_id    TEXT NOT NULL,
-    state       TEXT NOT NULL,
-    actor       TEXT NOT NULL,
-    request_id  TEXT NOT NULL,
-    payload     TEXT NOT NULL,
-    run_at      BIGINT NOT NULL,
-    lease_token BIGINT NOT NULL,
-    lease_until BIGINT NOT NULL,
-    error       TEXT,
-    applied     TEXT,
-    created_at  BIGINT NOT NULL,
-    updated_at  BIGINT NOT NULL,
-    finished_at BIGINT
+    id               TEXT PRIMARY KEY,
+    operation        TEXT NOT NULL,
+    -- Jobs of a lane run one after the other: the account's id, or what else must not happen twice at once.
+    lane             TEXT NOT NULL,
+    -- Whose turn it is: the reseller's id, or the account's.
+    tenant           TEXT NOT NULL,
+    account_id       TEXT,
+    account          TEXT,
+    owner_id         TEXT NOT NULL,
+    actor            TEXT NOT NULL,
+    actor_id         TEXT,
+    source           TEXT NOT NULL,
+    request_id       TEXT NOT NULL,
+    payload          TEXT NOT NULL,
+    -- The steps with their states, as JSON; what they produced is in job_artifacts.
+    steps            TEXT NOT NULL,
+    state            TEXT NOT NULL,
+    -- Larger ones first.
+    priority         BIGINT NOT NULL,
+    -- Tenants take turns: the n-th waiting job of each tenant comes before the n+1-th of any.
+    turn             BIGINT NOT NULL,
+    -- 1: the first job of its lane that is not over, so it may run.
+    head             BIGINT NOT NULL,
+    -- 1: waits for its time outside of its lane.
+    delayed          BIGINT NOT NULL,
+    run_at           BIGINT NOT NULL,
+    lease_token      BIGINT NOT NULL,
+    lease_until      BIGINT NOT NULL,
+    cancel_requested BIGINT NOT NULL,
+    error            TEXT,
+    undoes           TEXT,
+    undone_by        TEXT,
+    created_at       BIGINT NOT NULL,
+    updated_at       BIGINT NOT NULL,
+    finished_at      BIGINT
 );
 -- What workers look through: small however many jobs are over.
-CREATE INDEX jobs_open ON jobs (id) WHERE state IN ('queued', 'running', 'waiting');
-CREATE INDEX jobs_account ON jobs (account_id, state);
-CREATE INDEX jobs_owner ON jobs (owner_id);
+CREATE INDEX jobs_ready ON jobs (priority DESC, turn, id) WHERE state = 'queued' AND head = 1;
+CREATE INDEX jobs_lane ON jobs (lane, id) WHERE state IN ('queued', 'running', 'waiting');
+CREATE INDEX jobs_tenant ON jobs (tenant, turn) WHERE state IN ('queued', 'running', 'waiting');
+CREATE INDEX jobs_turn ON jobs (turn) WHERE state IN ('queued', 'running', 'waiting');
+CREATE INDEX jobs_waiting ON jobs (run_at) WHERE state = 'waiting';
+CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
+CREATE INDEX jobs_account ON jobs (account_id, id);
+CREATE INDEX jobs_owner ON jobs (owner_id, id);
+CREATE INDEX jobs_updated ON jobs (updated_at);
 
-CREATE TABLE job_steps (
-    job_id      TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-    position    BIGINT NOT NULL,
-    name        TEXT NOT NULL,
-    state       TEXT NOT NULL,
-    attempts    BIGINT NOT NULL,
-    started_at  BIGINT,
-    finished_at BIGINT,
-    error       TEXT,
-    output      TEXT,
-    PRIMARY KEY (job_id, position)
+CREATE TABLE job_artifacts (
+    job_id  TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    name    TEXT NOT NULL,
+    content TEXT NOT NULL,
+    PRIMARY KEY (job_id, name)
 );
 
 CREATE TABLE job_log (
@@ -133,19 +152,29 @@ CREATE TABLE idempotency (
     PRIMARY KEY (user_id, name)
 );
 
+-- Entries that were recorded with what they are about and wait, for moments, for their place in the chain.
+CREATE TABLE audit_inbox (
+    id    TEXT PRIMARY KEY,
+    entry TEXT NOT NULL
+);
+
 CREATE TABLE audit (
     seq        BIGINT PRIMARY KEY,
     at         BIGINT NOT NULL,
     actor      TEXT NOT NULL,
+    on_behalf  TEXT,
     source     TEXT NOT NULL,
     action     TEXT NOT NULL,
     target     TEXT,
     owner_id   TEXT,
     outcome    TEXT NOT NULL,
     detail     TEXT,
+    before     TEXT,
+    after      TEXT,
     request_id TEXT NOT NULL,
     job        TEXT,
     hash       TEXT NOT NULL
 );
 CREATE INDEX audit_target ON audit (target, seq);
 CREATE INDEX audit_actor ON audit (actor, seq);
+CREATE INDEX audit_owner ON audit (owner_id, seq);

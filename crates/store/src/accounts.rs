@@ -3,11 +3,10 @@
 //! Rows follow the manifests: [`Tx::index_account`] makes them say what a set of manifests says. Before a job has run there
 //! are reservations, so that no name is given twice and no limit is exceeded however many requests come at once.
 
-use crate::db::Row;
+use crate::db::{Param, Row, params};
 use crate::row::{columns, decode_cursor, page, to_json};
-use crate::{Db, Scope, StoreError, Tx};
+use crate::{Lock, Scope, StoreError, Tx};
 use jiff::Timestamp;
-use sqlx::AssertSqlSafe;
 use wcp360_types::api::account::{Account, AccountDetail, AccountFilter, AccountState};
 use wcp360_types::api::page::Page;
 use wcp360_types::manifest::{DomainKind, ManifestSet};
@@ -101,13 +100,13 @@ fn after_prefix(prefix: &str) -> String {
     format!("{}/", &prefix[..prefix.len() - 1])
 }
 
-impl Db {
+impl Tx<'_> {
     /// The accounts in a scope, by name.
     ///
     /// # Errors
     /// The database's; so for all functions of this module.
-    pub async fn accounts(
-        &self,
+    pub fn accounts(
+        &mut self,
         scope: Scope,
         filter: &AccountFilter,
         limit: u32,
@@ -130,45 +129,44 @@ impl Db {
         );
         // What LIKE gives a meaning to can't be in a name anyway.
         let search = filter.search.as_ref().map(|s| format!("%{}%", s.to_lowercase().replace(['%', '_', '\\'], "")));
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(scope.key())
-            .bind(cursor.and_then(decode_cursor).unwrap_or_default())
-            .bind(i64::from(limit) + 1)
-            .bind(search.unwrap_or_default())
-            .bind(filter.package.as_ref().map(PackageName::to_string).unwrap_or_default())
-            .bind(filter.state.map(AccountState::as_str).unwrap_or_default())
-            .fetch_all(&self.read)
-            .await?;
+        let rows = self.query(
+            &sql,
+            params![
+                scope.key(),
+                cursor.and_then(decode_cursor).unwrap_or_default(),
+                i64::from(limit) + 1,
+                search.unwrap_or_default(),
+                filter.package.as_ref().map(PackageName::to_string).unwrap_or_default(),
+                filter.state.map(AccountState::as_str).unwrap_or_default()
+            ],
+        )?;
         let accounts: Result<Vec<_>, _> = rows.iter().map(listed).collect();
         Ok(page(accounts?, limit, |a| a.username.to_string()))
     }
 
     /// An account in a scope, with its manifests.
-    pub async fn account_detail(&self, scope: Scope, name: &Username) -> Result<Option<AccountDetail>, StoreError> {
+    pub fn account_detail(&mut self, scope: Scope, name: &Username) -> Result<Option<AccountDetail>, StoreError> {
         let condition = scope.condition("a.id").replace("owner_id", "a.owner_id");
         let sql = format!(
             "SELECT {COLUMNS}, a.manifests, o.username AS owner, \
              (SELECT COUNT(*) FROM domains d WHERE d.account_id = a.id) AS domains \
              FROM accounts a LEFT JOIN users o ON o.id = a.owner_id WHERE a.username = $2 AND {condition}"
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(scope.key()).bind(name.as_str());
-        let Some(row) = query.fetch_optional(&self.read).await? else { return Ok(None) };
+        let Some(row) = self.query_opt(&sql, params![scope.key(), name.as_str()])? else { return Ok(None) };
         let manifests = columns("accounts", &row).maybe_json("manifests")?;
         Ok(Some(AccountDetail { account: listed(&row)?, manifests }))
     }
 
     /// An account in a scope, for the services of core.
-    pub async fn account(&self, scope: Scope, name: &Username) -> Result<Option<StoredAccount>, StoreError> {
+    pub fn account(&mut self, scope: Scope, name: &Username) -> Result<Option<StoredAccount>, StoreError> {
         let condition = scope.condition("a.id").replace("owner_id", "a.owner_id");
         let sql = format!("SELECT {COLUMNS}, a.manifests FROM accounts a WHERE a.username = $2 AND {condition}");
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(scope.key()).bind(name.as_str());
-        query.fetch_optional(&self.read).await?.as_ref().map(stored).transpose()
+        self.query_opt(&sql, params![scope.key(), name.as_str()])?.as_ref().map(stored).transpose()
     }
 
     /// How many accounts there are in each state.
-    pub async fn account_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let rows =
-            sqlx::query("SELECT state, COUNT(*) AS n FROM accounts GROUP BY state").fetch_all(&self.read).await?;
+    pub fn account_counts(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows = self.query("SELECT state, COUNT(*) AS n FROM accounts GROUP BY state", params![])?;
         rows.iter()
             .map(|row| {
                 let c = columns("accounts", row);
@@ -178,111 +176,102 @@ impl Db {
     }
 }
 
-impl Tx {
-    /// An account in a scope, as this transaction sees it.
-    pub async fn account(&mut self, scope: Scope, name: &Username) -> Result<Option<StoredAccount>, StoreError> {
-        let condition = scope.condition("a.id").replace("owner_id", "a.owner_id");
-        let sql = format!("SELECT {COLUMNS}, a.manifests FROM accounts a WHERE a.username = $2 AND {condition}");
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(scope.key()).bind(name.as_str());
-        query.fetch_optional(&mut *self.inner).await?.as_ref().map(stored).transpose()
+impl Tx<'_> {
+    /// Waits until nobody else checks and reserves names or counts against limits, until the end of the transaction.
+    pub fn lock_names(&mut self) -> Result<(), StoreError> {
+        self.lock(Lock::Names)
     }
 
     /// How many accounts belong to somebody.
-    pub async fn accounts_of(&mut self, owner: UserId) -> Result<u64, StoreError> {
-        let query = sqlx::query("SELECT COUNT(*) AS n FROM accounts WHERE owner_id = $1").bind(owner.to_string());
-        columns("accounts", &query.fetch_one(&mut *self.inner).await?).count("n")
+    pub fn accounts_of(&mut self, owner: UserId) -> Result<u64, StoreError> {
+        columns("accounts", &self.query_one("SELECT COUNT(*) AS n FROM accounts WHERE owner_id = $1", params![owner])?)
+            .count("n")
     }
 
     /// Reserves an account with its first domain.
     ///
     /// # Errors
     /// [`StoreError::Taken`] names the field.
-    pub async fn reserve_account(&mut self, new: &NewAccount, job: JobId, now: Timestamp) -> Result<(), StoreError> {
+    pub fn reserve_account(&mut self, new: &NewAccount, job: JobId, now: Timestamp) -> Result<(), StoreError> {
         let sql = "INSERT INTO accounts (id, username, owner_id, package, state, primary_domain, contact_email, \
                    created_at, updated_at) VALUES ($1, $2, $3, $4, 'provisioning', $5, $6, $7, $7)";
-        sqlx::query(sql)
-            .bind(new.id.to_string())
-            .bind(new.username.as_str())
-            .bind(new.owner_id.to_string())
-            .bind(new.package.as_str())
-            .bind(new.primary_domain.as_str())
-            .bind(new.contact_email.as_ref().map(EmailAddress::to_string))
-            .bind(now.as_millisecond())
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|e| StoreError::taken(e, "username"))?;
-        self.reserve_domain(new.id, &new.primary_domain, DomainKind::Primary, job).await
+        self.insert_new(
+            sql,
+            params![
+                new.id,
+                new.username.as_str(),
+                new.owner_id,
+                new.package.as_str(),
+                new.primary_domain.as_str(),
+                new.contact_email.as_ref().map(EmailAddress::to_string),
+                now
+            ],
+            "username",
+        )?;
+        self.reserve_domain(new.id, &new.primary_domain, DomainKind::Primary, job)
     }
 
     /// Reserves a domain for an account, for the job that is to add it.
     ///
     /// # Errors
     /// [`StoreError::Taken`] if it exists.
-    pub async fn reserve_domain(
+    pub fn reserve_domain(
         &mut self,
         id: AccountId,
         name: &Domain,
         kind: DomainKind,
         job: JobId,
     ) -> Result<(), StoreError> {
-        self.insert_domain(id, name, kind, Some(job)).await
+        self.insert_domain(id, name, kind, Some(job))
     }
 
-    async fn insert_domain(
+    fn insert_domain(
         &mut self,
         id: AccountId,
         name: &Domain,
         kind: DomainKind,
         job: Option<JobId>,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO domains (name, reversed, account_id, kind, job_id) VALUES ($1, $2, $3, $4, $5)")
-            .bind(name.as_str())
-            .bind(reversed(name.as_str()))
-            .bind(id.to_string())
-            .bind(kind.as_str())
-            .bind(job.map(|job| job.to_string()))
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|e| StoreError::taken(e, "domain"))?;
+        self.insert_new(
+            "INSERT INTO domains (name, reversed, account_id, kind, job_id) VALUES ($1, $2, $3, $4, $5)",
+            params![name.as_str(), reversed(name.as_str()), id, kind.as_str(), job],
+            "domain",
+        )?;
         Ok(())
     }
 
     /// A name that `name` collides with and that belongs to another account: itself, one above it or one under it.
-    pub async fn foreign_overlap(&mut self, id: AccountId, name: &Domain) -> Result<Option<Domain>, StoreError> {
-        let mut above: Vec<&str> = vec![name.as_str()];
-        above.extend(name.parents());
-        for candidate in above {
-            let sql = "SELECT name FROM domains WHERE name = $1 AND account_id <> $2";
-            let query = sqlx::query(sql).bind(candidate).bind(id.to_string());
-            if let Some(row) = query.fetch_optional(&mut *self.inner).await? {
-                return Ok(Some(columns("domains", &row).parsed("name")?));
-            }
-        }
+    pub fn foreign_overlap(&mut self, id: AccountId, name: &Domain) -> Result<Option<Domain>, StoreError> {
         let prefix = reversed(name.as_str());
-        let sql = "SELECT name FROM domains WHERE reversed > $1 AND reversed < $2 AND account_id <> $3 LIMIT 1";
-        let query = sqlx::query(sql).bind(&prefix).bind(after_prefix(&prefix)).bind(id.to_string());
-        let row = query.fetch_optional(&mut *self.inner).await?;
+        let mut values = params![id, &prefix, after_prefix(&prefix), name.as_str()].to_vec();
+        values.extend(name.parents().map(Param::from));
+        let names: Vec<String> = (4..=values.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT name FROM domains WHERE name IN ({}) AND account_id <> $1 UNION ALL \
+             SELECT name FROM domains WHERE reversed > $2 AND reversed < $3 AND account_id <> $1 LIMIT 1",
+            names.join(", ")
+        );
+        let row = self.query_opt(&sql, &values)?;
         row.map(|row| columns("domains", &row).parsed("name")).transpose()
     }
 
     /// How many names of each kind an account holds, reserved ones included.
-    pub async fn domain_count(&mut self, id: AccountId, kind: DomainKind) -> Result<u64, StoreError> {
+    pub fn domain_count(&mut self, id: AccountId, kind: DomainKind) -> Result<u64, StoreError> {
         let sql = "SELECT COUNT(*) AS n FROM domains WHERE account_id = $1 AND kind = $2";
-        let query = sqlx::query(sql).bind(id.to_string()).bind(kind.as_str());
-        columns("domains", &query.fetch_one(&mut *self.inner).await?).count("n")
+        columns("domains", &self.query_one(sql, params![id, kind.as_str()])?).count("n")
     }
 
     /// Marks what a job is about to do to an account.
-    pub async fn set_account_state(&mut self, id: AccountId, state: AccountState) -> Result<(), StoreError> {
+    pub fn set_account_state(&mut self, id: AccountId, state: AccountState) -> Result<(), StoreError> {
         let sql = "UPDATE accounts SET state = $2 WHERE id = $1";
-        sqlx::query(sql).bind(id.to_string()).bind(state.as_str()).execute(&mut *self.inner).await?;
+        self.execute(sql, params![id, state.as_str()])?;
         Ok(())
     }
 
     /// Makes the index say what `manifests` say; `None`: the account is gone, with its logins.
     ///
     /// `job` is over with it: what it had reserved is dropped or becomes real. What other jobs reserved stays.
-    pub async fn index_account(
+    pub fn index_account(
         &mut self,
         id: AccountId,
         manifests: Option<&ManifestSet>,
@@ -290,34 +279,32 @@ impl Tx {
     ) -> Result<(), StoreError> {
         let Some(set) = manifests else {
             // Sessions and tokens follow their user, domains their account.
-            sqlx::query("DELETE FROM users WHERE account_id = $1")
-                .bind(id.to_string())
-                .execute(&mut *self.inner)
-                .await?;
-            sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id.to_string()).execute(&mut *self.inner).await?;
+            self.execute("DELETE FROM users WHERE account_id = $1", params![id])?;
+            self.execute("DELETE FROM accounts WHERE id = $1", params![id])?;
             return Ok(());
         };
         let sql = "UPDATE accounts SET package = $2, state = $3, primary_domain = $4, contact_email = $5, uid = $6, \
                    revision = $7, manifests = $8, updated_at = $9 WHERE id = $1";
-        sqlx::query(sql)
-            .bind(id.to_string())
-            .bind(set.account.package.as_str())
-            .bind(AccountState::from(set.account.status).as_str())
-            .bind(set.account.primary_domain.as_str())
-            .bind(set.account.contact_email.as_ref().map(EmailAddress::to_string))
-            .bind(set.account.uid.map(i64::from))
-            .bind(set.revision().as_str())
-            .bind(to_json(set))
-            .bind(set.account.updated_at.as_millisecond())
-            .execute(&mut *self.inner)
-            .await?;
-        sqlx::query("DELETE FROM domains WHERE account_id = $1 AND (job_id IS NULL OR job_id = $2)")
-            .bind(id.to_string())
-            .bind(job.to_string())
-            .execute(&mut *self.inner)
-            .await?;
+        self.execute(
+            sql,
+            params![
+                id,
+                set.account.package.as_str(),
+                AccountState::from(set.account.status).as_str(),
+                set.account.primary_domain.as_str(),
+                set.account.contact_email.as_ref().map(EmailAddress::to_string),
+                set.account.uid.map(i64::from),
+                set.revision().as_str(),
+                to_json(set),
+                set.account.updated_at
+            ],
+        )?;
+        self.execute(
+            "DELETE FROM domains WHERE account_id = $1 AND (job_id IS NULL OR job_id = $2)",
+            params![id, job],
+        )?;
         for (kind, name) in set.domains.names() {
-            self.insert_domain(id, name, kind, None).await?;
+            self.insert_domain(id, name, kind, None)?;
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! What can go wrong between the program and the database.
 
 /// An error of the store.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The database failed or can't be reached.
     #[error("database: {0}")]
-    Sql(#[from] sqlx::Error),
+    Database(String),
     /// The schema could not be brought up to date.
-    #[error("database migration: {0}; restore the backup made before the upgrade, or install the newer release again")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("{0}; restore the backup made before the upgrade, or install the newer release again")]
+    Migration(String),
     /// A row holds what no version of this program wrote.
     #[error("table {table}, row {row}: {reason}")]
     Corrupt {
@@ -27,12 +27,18 @@ pub enum StoreError {
     LeaseLost,
 }
 
-impl StoreError {
-    /// Names what is taken, if `error` is a violated unique constraint.
-    pub(crate) fn taken(error: sqlx::Error, what: &'static str) -> Self {
-        match &error {
-            sqlx::Error::Database(e) if e.is_unique_violation() => StoreError::Taken(what),
-            _ => StoreError::Sql(error),
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        StoreError::Database(error.to_string())
+    }
+}
+
+impl From<postgres::Error> for StoreError {
+    fn from(error: postgres::Error) -> Self {
+        // The outer message alone is "db error".
+        match error.as_db_error() {
+            Some(inner) => StoreError::Database(inner.to_string()),
+            None => StoreError::Database(error.to_string()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! SQL. The only crate that knows tables.
 //!
-//! Statements use what SQLite and PostgreSQL share, so that one implementation serves both. On SQLite there is one
-//! writing connection, so writers queue in the pool instead of failing with "busy"; readers see the last committed state.
-//! Functions that read or change tenants' data take a [`Scope`], and what lies outside it does not exist for them.
+//! Statements use what SQLite and PostgreSQL share, so that one implementation serves both. Everything happens in a
+//! transaction: [`Db::read`] and [`Db::write`] run a function over a [`Tx`]. Functions that read or change tenants' data take
+//! a [`Scope`], and what lies outside it does not exist for them.
 
 pub mod accounts;
 pub mod audit;
@@ -19,6 +19,7 @@ mod tests;
 pub mod tokens;
 pub mod users;
 
+pub(crate) use db::Lock;
 pub use db::{Db, Tx};
 pub use error::StoreError;
 pub use scope::Scope;

@@ -1,10 +1,9 @@
 //! Reading columns into types; what does not parse is named, not guessed.
 
 use crate::StoreError;
-use crate::db::Row;
+use crate::db::{Row, Value};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use sqlx::Row as _;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -15,25 +14,41 @@ pub(crate) struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    fn corrupt(&self, column: &str, reason: impl Display) -> StoreError {
-        let row: String = self.row.try_get(0).unwrap_or_default();
+    pub(crate) fn corrupt(&self, column: &str, reason: impl Display) -> StoreError {
+        let row = match self.row.values.first() {
+            Some(Value::Text(key)) => key.clone(),
+            Some(Value::Integer(key)) => key.to_string(),
+            _ => String::new(),
+        };
         StoreError::Corrupt { table: self.table, row, reason: format!("column {column}: {reason}") }
     }
 
+    fn value(&self, column: &str) -> Result<&Value, StoreError> {
+        self.row.value(column).ok_or_else(|| self.corrupt(column, "it is missing"))
+    }
+
     pub(crate) fn text(&self, column: &str) -> Result<String, StoreError> {
-        Ok(self.row.try_get(column)?)
+        self.maybe_text(column)?.ok_or_else(|| self.corrupt(column, "it is empty"))
     }
 
     pub(crate) fn maybe_text(&self, column: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.row.try_get(column)?)
+        match self.value(column)? {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok(Some(text.clone())),
+            Value::Integer(_) => Err(self.corrupt(column, "a number where there should be text")),
+        }
     }
 
     pub(crate) fn number(&self, column: &str) -> Result<i64, StoreError> {
-        Ok(self.row.try_get(column)?)
+        self.maybe_number(column)?.ok_or_else(|| self.corrupt(column, "it is empty"))
     }
 
     pub(crate) fn maybe_number(&self, column: &str) -> Result<Option<i64>, StoreError> {
-        Ok(self.row.try_get(column)?)
+        match self.value(column)? {
+            Value::Null => Ok(None),
+            Value::Integer(number) => Ok(Some(*number)),
+            Value::Text(_) => Err(self.corrupt(column, "text where there should be a number")),
+        }
     }
 
     pub(crate) fn count(&self, column: &str) -> Result<u64, StoreError> {

@@ -1,8 +1,9 @@
 //! Sessions of people in a browser. Only the SHA-256 of a session's secret is stored.
 
+use crate::db::params;
 use crate::row::columns;
 use crate::users::StoredUser;
-use crate::{Db, StoreError};
+use crate::{StoreError, Tx};
 use jiff::Timestamp;
 use wcp360_types::UserId;
 
@@ -17,13 +18,13 @@ pub struct StoredSession {
     pub expires_at: Timestamp,
 }
 
-impl Db {
+impl Tx<'_> {
     /// Begins a session.
     ///
     /// # Errors
     /// The database's; so for all functions of this module.
-    pub async fn insert_session(
-        &self,
+    pub fn insert_session(
+        &mut self,
         secret_hash: &str,
         user: UserId,
         source: &str,
@@ -32,23 +33,16 @@ impl Db {
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO sessions (secret_hash, user_id, source, created_at, last_seen_at, expires_at) \
                    VALUES ($1, $2, $3, $4, $4, $5)";
-        sqlx::query(sql)
-            .bind(secret_hash)
-            .bind(user.to_string())
-            .bind(source)
-            .bind(now.as_millisecond())
-            .bind(expires_at.as_millisecond())
-            .execute(&self.write)
-            .await?;
+        self.execute(sql, params![secret_hash, user, source, now, expires_at])?;
         Ok(())
     }
 
     /// The session with this secret, whether it is over or not.
-    pub async fn session(&self, secret_hash: &str) -> Result<Option<StoredSession>, StoreError> {
+    pub fn session(&mut self, secret_hash: &str) -> Result<Option<StoredSession>, StoreError> {
         let sql = "SELECT u.id, u.username, u.role, u.account_id, u.password_hash, u.max_accounts, a.state, \
                    s.last_seen_at, s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id \
                    LEFT JOIN accounts a ON a.id = u.account_id WHERE s.secret_hash = $1";
-        let row = sqlx::query(sql).bind(secret_hash).fetch_optional(&self.read).await?;
+        let row = self.query_opt(sql, params![secret_hash])?;
         row.map(|row| {
             let c = columns("sessions", &row);
             Ok(StoredSession {
@@ -61,24 +55,21 @@ impl Db {
     }
 
     /// Notes that a session is in use.
-    pub async fn touch_session(&self, secret_hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    pub fn touch_session(&mut self, secret_hash: &str, now: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE sessions SET last_seen_at = $2 WHERE secret_hash = $1";
-        sqlx::query(sql).bind(secret_hash).bind(now.as_millisecond()).execute(&self.write).await?;
+        self.execute(sql, params![secret_hash, now])?;
         Ok(())
     }
 
     /// Ends a session.
-    pub async fn delete_session(&self, secret_hash: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM sessions WHERE secret_hash = $1").bind(secret_hash).execute(&self.write).await?;
+    pub fn delete_session(&mut self, secret_hash: &str) -> Result<(), StoreError> {
+        self.execute("DELETE FROM sessions WHERE secret_hash = $1", params![secret_hash])?;
         Ok(())
     }
 
     /// Removes sessions that ended before `now`.
-    pub async fn purge_sessions(&self, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM sessions WHERE expires_at < $1")
-            .bind(now.as_millisecond())
-            .execute(&self.write)
-            .await?;
+    pub fn purge_sessions(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.execute("DELETE FROM sessions WHERE expires_at < $1", params![now])?;
         Ok(())
     }
 }

@@ -1,20 +1,39 @@
-//! The store against a real SQLite file.
+//! The store against a real SQLite file, and against PostgreSQL where `WCP360_TEST_POSTGRES` names one.
 
 use crate::accounts::NewAccount;
 use crate::audit::{NewAudit, chain};
-use crate::jobs::NewJob;
+use crate::jobs::{NewJob, Request, Subject};
 use crate::users::StoredUser;
-use crate::{Db, Scope, StoreError};
+use crate::{Db, Scope, StoreError, Tx};
 use jiff::{SignedDuration, Timestamp};
 use wcp360_types::api::account::AccountFilter;
 use wcp360_types::api::audit::AuditFilter;
 use wcp360_types::api::job::{JobFilter, JobState};
 use wcp360_types::{AccountId, Domain, JobId, Role, UserId, Username};
 
-async fn open() -> (tempfile::TempDir, Db) {
+/// Runs a test on every database at hand. On PostgreSQL each test gets a schema of its own.
+async fn on_every_database<F, Fut>(test: F)
+where
+    F: Fn(Db) -> Fut,
+    Fut: Future<Output = ()>,
+{
     let dir = tempfile::tempdir().unwrap();
-    let db = Db::open_sqlite(&dir.path().join("state.db")).await.unwrap();
-    (dir, db)
+    test(Db::open_sqlite(&dir.path().join("state.db")).await.unwrap()).await;
+    if let Ok(url) = std::env::var("WCP360_TEST_POSTGRES") {
+        test(postgres(&url).await).await;
+    }
+}
+
+async fn postgres(url: &str) -> Db {
+    let schema = format!("t{}", uuid::Uuid::now_v7().simple());
+    let (url, create) = (url.to_owned(), format!("CREATE SCHEMA {schema}"));
+    let scoped = format!("{url}{}options=-csearch_path%3D{schema}", if url.contains('?') { "&" } else { "?" });
+    tokio::task::spawn_blocking(move || {
+        postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&create).unwrap();
+    })
+    .await
+    .unwrap();
+    Db::open_postgres(&scoped).await.unwrap()
 }
 
 fn user(name: &str, role: Role) -> StoredUser {
@@ -43,138 +62,318 @@ fn account(name: &str, owner: UserId) -> NewAccount {
 fn job(account: &NewAccount) -> NewJob {
     NewJob {
         id: JobId::new(),
-        operation: "accounts.create",
-        account_id: account.id,
-        account: account.username.clone(),
-        owner_id: account.owner_id,
-        actor: "root".into(),
-        request_id: "r".into(),
-        payload: "{}".into(),
+        request: Request {
+            operation: "accounts.create".into(),
+            actor: "root".into(),
+            actor_id: None,
+            source: "local".into(),
+            request_id: "r".into(),
+            payload: "{}".into(),
+        },
+        subject: Subject {
+            lane: account.id.to_string(),
+            tenant: account.id.to_string(),
+            account_id: Some(account.id),
+            account: Some(account.username.clone()),
+            owner_id: account.owner_id,
+        },
         steps: &["prepare", "apply"],
+        priority: 0,
+        run_at: None,
+        undoes: None,
     }
+}
+
+/// One transaction that must succeed.
+async fn write<T: Send + 'static>(
+    db: &Db,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+) -> T {
+    db.write(work).await.unwrap()
+}
+
+async fn read<T: Send + 'static>(
+    db: &Db,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+) -> T {
+    db.read(work).await.unwrap()
 }
 
 #[tokio::test]
 async fn sec_01_a_scope_hides_what_is_outside() {
-    let (_dir, db) = open().await;
-    let now = Timestamp::now();
-    let (r1, r2) = (user("one", Role::Reseller), user("two", Role::Reseller));
-    let mut tx = db.begin().await.unwrap();
-    let (a1, a2) = (account("aaa", r1.id), account("bbb", r2.id));
-    for u in [&r1, &r2] {
-        tx.insert_user(u, now).await.unwrap();
-    }
-    for a in [&a1, &a2] {
-        tx.reserve_account(a, JobId::new(), now).await.unwrap();
-        tx.insert_job(&job(a), now).await.unwrap();
-    }
-    tx.commit().await.unwrap();
-    for (scope, seen) in
-        [(Scope::All, 2), (Scope::Owner(r1.id), 1), (Scope::Account(a2.id), 1), (Scope::Account(AccountId::new()), 0)]
-    {
-        assert_eq!(db.accounts(scope, &AccountFilter::default(), 10, None).await.unwrap().items.len(), seen);
-        assert_eq!(db.jobs(scope, &JobFilter::default(), 10, None).await.unwrap().items.len(), seen);
-    }
-    assert!(db.account(Scope::Owner(r1.id), &a2.username).await.unwrap().is_none());
-    assert!(db.account(Scope::Owner(r2.id), &a2.username).await.unwrap().is_some());
+    on_every_database(async |db| {
+        let now = Timestamp::now();
+        let (r1, r2) = (user("one", Role::Reseller), user("two", Role::Reseller));
+        let (a1, a2) = (account("aaa", r1.id), account("bbb", r2.id));
+        let (u, a) = ([r1.clone(), r2.clone()], [a1.clone(), a2.clone()]);
+        write(&db, move |tx| {
+            for u in &u {
+                tx.insert_user(u, now)?;
+            }
+            for a in &a {
+                tx.reserve_account(a, JobId::new(), now)?;
+                tx.insert_job(&job(a), now)?;
+            }
+            Ok(())
+        })
+        .await;
+        for (scope, seen) in [
+            (Scope::All, 2),
+            (Scope::Owner(r1.id), 1),
+            (Scope::Account(a2.id), 1),
+            (Scope::Account(AccountId::new()), 0),
+        ] {
+            let accounts = read(&db, move |tx| tx.accounts(scope, &AccountFilter::default(), 10, None)).await;
+            let jobs = read(&db, move |tx| tx.jobs(scope, &JobFilter::default(), 10, None)).await;
+            assert_eq!((accounts.items.len(), jobs.items.len()), (seen, seen));
+        }
+        let name = a2.username.clone();
+        read(&db, move |tx| {
+            assert!(tx.account(Scope::Owner(r1.id), &name)?.is_none());
+            assert!(tx.account(Scope::Owner(r2.id), &name)?.is_some());
+            Ok(())
+        })
+        .await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn web_01_overlaps_with_other_accounts_are_found() {
-    let (_dir, db) = open().await;
-    let now = Timestamp::now();
-    let owner = user("own", Role::Admin);
-    let (a, b) = (account("aaa", owner.id), account("bbb", owner.id));
-    let mut tx = db.begin().await.unwrap();
-    tx.insert_user(&owner, now).await.unwrap();
-    tx.reserve_account(&a, JobId::new(), now).await.unwrap();
-    tx.reserve_account(&b, JobId::new(), now).await.unwrap();
-    for (name, hit) in [
-        ("aaa.test", true),
-        ("x.aaa.test", true),
-        ("y.x.aaa.test", true),
-        ("test.aaa", false),
-        ("zaaa.test", false),
-        ("bbb.test", false),
-        ("x.bbb.test", false),
-    ] {
-        let found = tx.foreign_overlap(b.id, &Domain::parse(name).unwrap()).await.unwrap();
-        assert_eq!(found.is_some(), hit, "{name}");
-    }
-    // A name above somebody's name is refused as well.
-    let sub = account("ccc", owner.id);
-    let sub = NewAccount { primary_domain: Domain::parse("shop.big.test").unwrap(), ..sub };
-    tx.reserve_account(&sub, JobId::new(), now).await.unwrap();
-    assert!(tx.foreign_overlap(b.id, &Domain::parse("big.test").unwrap()).await.unwrap().is_some());
-    let again =
-        tx.reserve_domain(b.id, &a.primary_domain, wcp360_types::manifest::DomainKind::Addon, JobId::new()).await;
-    assert!(matches!(again, Err(StoreError::Taken("domain"))));
+    on_every_database(async |db| {
+        let now = Timestamp::now();
+        let owner = user("own", Role::Admin);
+        write(&db, move |tx| {
+            let (a, b) = (account("aaa", owner.id), account("bbb", owner.id));
+            tx.insert_user(&owner, now)?;
+            tx.reserve_account(&a, JobId::new(), now)?;
+            tx.reserve_account(&b, JobId::new(), now)?;
+            for (name, hit) in [
+                ("aaa.test", true),
+                ("x.aaa.test", true),
+                ("y.x.aaa.test", true),
+                ("test.aaa", false),
+                ("zaaa.test", false),
+                ("bbb.test", false),
+                ("x.bbb.test", false),
+            ] {
+                let found = tx.foreign_overlap(b.id, &Domain::parse(name).unwrap())?;
+                assert_eq!(found.is_some(), hit, "{name}");
+            }
+            // A name above somebody's name is refused as well.
+            let sub = account("ccc", owner.id);
+            let sub = NewAccount { primary_domain: Domain::parse("shop.big.test").unwrap(), ..sub };
+            tx.reserve_account(&sub, JobId::new(), now)?;
+            assert!(tx.foreign_overlap(b.id, &Domain::parse("big.test").unwrap())?.is_some());
+            let again =
+                tx.reserve_domain(b.id, &a.primary_domain, wcp360_types::manifest::DomainKind::Addon, JobId::new());
+            assert!(matches!(again, Err(StoreError::Taken("domain"))));
+            // The transaction goes on after it, on every database.
+            tx.set_setting("x", "y")
+        })
+        .await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn eng_03_one_account_in_order_and_leases_are_fenced() {
-    let (_dir, db) = open().await;
-    let now = Timestamp::now();
-    let owner = user("own", Role::Admin);
-    let (a, b) = (account("aaa", owner.id), account("bbb", owner.id));
-    let mut tx = db.begin().await.unwrap();
-    let (first, second, other) = (job(&a), job(&a), job(&b));
-    for j in [&first, &second, &other] {
-        tx.insert_job(j, now).await.unwrap();
-    }
-    tx.commit().await.unwrap();
-    let lease = SignedDuration::from_secs(30);
-    let one = db.lease_job(now, lease).await.unwrap().unwrap();
-    let two = db.lease_job(now, lease).await.unwrap().unwrap();
-    assert_eq!((one.id, two.id), (first.id, other.id), "the account's second job waits for its first");
-    assert!(db.lease_job(now, lease).await.unwrap().is_none());
-    // The lease runs out; another worker takes over, and the first one can't write any more.
-    let later = now + SignedDuration::from_secs(31);
-    let taken = db.lease_job(later, lease).await.unwrap().unwrap();
-    assert_eq!(taken.id, first.id);
-    let mut tx = db.begin().await.unwrap();
-    assert!(matches!(tx.begin_step(&one, 0, later).await, Err(StoreError::LeaseLost)));
-    tx.finish_job(&taken, JobState::Succeeded, None, None, later).await.unwrap();
-    tx.commit().await.unwrap();
-    assert_eq!(db.lease_job(later, lease).await.unwrap().unwrap().id, second.id);
-    for lines in [vec!["a".to_owned(), "b".to_owned()], vec![], vec!["c".to_owned(); 501]] {
-        let mut tx = db.begin().await.unwrap();
-        tx.log_job(first.id, Some("apply"), &lines, later).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-    let log = db.job_log(first.id, 0).await.unwrap();
-    assert_eq!(log.iter().map(|line| line.seq).collect::<Vec<_>>(), (1..=503).collect::<Vec<_>>());
-    assert_eq!((log[1].message.as_str(), log[2].message.as_str()), ("b", "c"));
+    on_every_database(async |db| {
+        let now = Timestamp::now();
+        let (a, b) = (account("aaa", UserId::new()), account("bbb", UserId::new()));
+        let jobs = [job(&a), job(&a), job(&b)];
+        let [first, second, other] = [jobs[0].id, jobs[1].id, jobs[2].id];
+        write(&db, move |tx| jobs.iter().try_for_each(|job| tx.insert_job(job, now))).await;
+        let lease = SignedDuration::from_secs(30);
+        let one = write(&db, move |tx| tx.lease_job(now, lease)).await.unwrap();
+        let two = write(&db, move |tx| tx.lease_job(now, lease)).await.unwrap();
+        assert_eq!((one.id, two.id), (first, other), "the account's second job waits for its first");
+        assert!(write(&db, move |tx| tx.lease_job(now, lease)).await.is_none());
+        // The lease runs out; another worker takes over, and the first one can't write any more.
+        let later = now + SignedDuration::from_secs(31);
+        assert_eq!(write(&db, move |tx| tx.wake_due(later)).await, 2);
+        let taken = write(&db, move |tx| tx.lease_job(later, lease)).await.unwrap();
+        assert_eq!(taken.id, first);
+        let late = db.write(move |tx| tx.save_steps(one.id, one.lease_token, &one.steps, later)).await;
+        assert!(matches!(late, Err(StoreError::LeaseLost)));
+        write(&db, move |tx| tx.finish_job(&taken, &taken.steps, JobState::Succeeded, None, later)).await;
+        let next = write(&db, move |tx| Ok([tx.lease_job(later, lease)?, tx.lease_job(later, lease)?])).await;
+        let mut next: Vec<_> = next.into_iter().flatten().map(|job| job.id).collect();
+        next.sort();
+        assert_eq!(next, [second, other]);
+        for lines in [vec!["a".to_owned(), "b".to_owned()], vec![], vec!["c".to_owned(); 501]] {
+            write(&db, move |tx| tx.log_job(first, Some("apply"), &lines, later)).await;
+        }
+        let log = read(&db, move |tx| tx.job_log(first, 0)).await;
+        assert_eq!(log.iter().map(|line| line.seq).collect::<Vec<_>>(), (1..=503).collect::<Vec<_>>());
+        assert_eq!((log[1].message.as_str(), log[2].message.as_str()), ("b", "c"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn eng_03_tenants_take_turns_whoever_queues_how_much() {
+    on_every_database(async |db| {
+        let now = Timestamp::now();
+        let big = UserId::new();
+        write(&db, move |tx| {
+            for number in 0..50 {
+                let mut job = job(&account(&format!("big{number}"), big));
+                job.subject.tenant = "big".into();
+                job.subject.account = Some(format!("big{number}").parse().unwrap());
+                tx.insert_job(&job, now)?;
+            }
+            for number in 0..2 {
+                let mut job = job(&account(&format!("small{number}"), big));
+                job.subject.tenant = "small".into();
+                tx.insert_job(&job, now)?;
+            }
+            let mut urgent = job(&account("urgent", big));
+            urgent.subject.tenant = "big".into();
+            urgent.priority = 10;
+            tx.insert_job(&urgent, now)
+        })
+        .await;
+        let order = write(&db, move |tx| {
+            let mut order = Vec::new();
+            while let Some(job) = tx.lease_job(now, SignedDuration::from_secs(30))? {
+                order.push((job.subject.tenant.clone(), job.subject.account.clone().unwrap().to_string()));
+            }
+            Ok(order)
+        })
+        .await;
+        assert_eq!(order.len(), 53);
+        assert_eq!(order[0].1, "urgent");
+        let small: Vec<usize> = (0..53).filter(|n| order[*n].0 == "small").collect();
+        assert!(small[1] <= 4, "the small tenant's jobs came at {small:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn eng_03_delayed_jobs_wait_outside_of_their_lane() {
+    on_every_database(async |db| {
+        let now = Timestamp::now();
+        let a = account("aaa", UserId::new());
+        let (mut delayed, prompt) = (job(&a), job(&a));
+        delayed.run_at = Some(now + SignedDuration::from_secs(3600));
+        let ids = (delayed.id, prompt.id);
+        let lease = SignedDuration::from_secs(30);
+        write(&db, move |tx| {
+            tx.insert_job(&delayed, now)?;
+            tx.insert_job(&prompt, now)
+        })
+        .await;
+        let leased = write(&db, move |tx| tx.lease_job(now, lease)).await.unwrap();
+        assert_eq!(leased.id, ids.1);
+        write(&db, move |tx| tx.finish_job(&leased, &[], JobState::Succeeded, None, now)).await;
+        assert!(write(&db, move |tx| tx.lease_job(now, lease)).await.is_none());
+        let due = now + SignedDuration::from_secs(3601);
+        assert_eq!(write(&db, move |tx| tx.wake_due(due)).await, 1);
+        assert_eq!(write(&db, move |tx| tx.lease_job(due, lease)).await.unwrap().id, ids.0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn eng_01_a_poisoned_row_ends_as_failed_and_the_next_job_runs() {
+    on_every_database(async |db| {
+        let now = Timestamp::now();
+        let a = account("aaa", UserId::new());
+        let (bad, good) = (job(&a), job(&a));
+        let ids = (bad.id, good.id);
+        write(&db, move |tx| {
+            tx.insert_job(&bad, now)?;
+            tx.insert_job(&good, now)?;
+            tx.execute("UPDATE jobs SET steps = '{\"not\": ' WHERE id = $1", crate::db::params![bad.id])
+        })
+        .await;
+        let leased = write(&db, move |tx| tx.lease_job(now, SignedDuration::from_secs(30))).await.unwrap();
+        assert_eq!(leased.id, ids.1);
+        let listed = read(&db, |tx| tx.jobs(Scope::All, &JobFilter::default(), 10, None)).await;
+        assert_eq!(listed.items.iter().map(|job| job.id).collect::<Vec<_>>(), [ids.1]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn eng_03_a_key_makes_one_job_and_a_failed_transaction_leaves_nothing() {
+    on_every_database(async |db| {
+        let now = Timestamp::now();
+        let (user, key) = (UserId::new(), "k");
+        write(&db, move |tx| tx.remember_key(user, key, "r", JobId::new(), now)).await;
+        let again: Result<(), StoreError> = db
+            .write(move |tx| {
+                tx.set_setting("half", "done")?;
+                tx.remember_key(user, key, "r", JobId::new(), now)
+            })
+            .await;
+        assert!(matches!(again, Err(StoreError::Taken(_))));
+        assert_eq!(read(&db, |tx| tx.setting("half")).await, None);
+        let panicked: Result<(), StoreError> = db
+            .write(|tx| {
+                tx.set_setting("half", "done")?;
+                panic!("a mistake")
+            })
+            .await;
+        assert!(panicked.is_err());
+        assert_eq!(read(&db, |tx| tx.setting("half")).await, None);
+        // The thread lives on.
+        write(&db, |tx| tx.set_setting("whole", "done")).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn sec_06_the_chain_can_be_recomputed() {
-    let (_dir, db) = open().await;
-    for n in 0..5 {
-        let mut tx = db.begin().await.unwrap();
-        let detail = format!("entry {n}");
-        let new = NewAudit {
-            actor: "root",
-            source: "local",
-            action: "accounts.create",
-            target: Some("alice"),
-            owner: None,
-            outcome: "started",
-            detail: Some(&detail),
-            request_id: "r",
-            job: None,
-        };
-        tx.append_audit(&new, Timestamp::now()).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-    let mut previous = String::new();
-    for entry in db.audit_after(0).await.unwrap() {
-        assert_eq!(entry.hash, chain(&previous, &entry));
-        previous = entry.hash;
-    }
-    let about_alice = AuditFilter { target: Some("alice".into()), ..Default::default() };
-    let page = db.audit(Scope::All, &about_alice, 2, None).await.unwrap();
-    assert_eq!(page.items.iter().map(|e| e.seq).collect::<Vec<_>>(), [5, 4]);
-    let next = db.audit(Scope::All, &AuditFilter::default(), 2, page.next_cursor.as_deref()).await.unwrap();
-    assert_eq!(next.items.iter().map(|e| e.seq).collect::<Vec<_>>(), [3, 2]);
+    on_every_database(async |db| {
+        for n in 0..5 {
+            let entry = NewAudit {
+                actor: "root".into(),
+                source: "local".into(),
+                action: "accounts.create".into(),
+                target: Some("alice".into()),
+                outcome: "started".into(),
+                detail: Some(format!("entry {n}")),
+                request_id: "r".into(),
+                ..NewAudit::default()
+            };
+            write(&db, move |tx| tx.append_audit(&entry, Timestamp::now())).await;
+        }
+        assert_eq!(write(&db, |tx| tx.chain_audit(3)).await, 3);
+        assert_eq!(write(&db, |tx| tx.chain_audit(3)).await, 2);
+        assert_eq!(write(&db, |tx| tx.chain_audit(3)).await, 0);
+        let mut previous = String::new();
+        for entry in read(&db, |tx| tx.audit_after(0)).await {
+            assert_eq!(entry.hash, chain(&previous, &entry));
+            previous = entry.hash;
+        }
+        let about_alice = AuditFilter { target: Some("alice".into()), ..Default::default() };
+        let page = read(&db, move |tx| tx.audit(Scope::All, &about_alice, 2, None)).await;
+        assert_eq!(page.items.iter().map(|e| e.seq).collect::<Vec<_>>(), [5, 4]);
+        let cursor = page.next_cursor;
+        let next = read(&db, move |tx| tx.audit(Scope::All, &AuditFilter::default(), 2, cursor.as_deref())).await;
+        assert_eq!(next.items.iter().map(|e| e.seq).collect::<Vec<_>>(), [3, 2]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn eng_03_many_at_once_are_all_kept() {
+    on_every_database(async |db| {
+        let writes = (0..200).map(|n| {
+            let db = db.clone();
+            tokio::spawn(async move { write(&db, move |tx| tx.set_setting(&format!("k{n}"), "v")).await })
+        });
+        for write in writes.collect::<Vec<_>>() {
+            write.await.unwrap();
+        }
+        let count = read(&db, |tx| {
+            let row = tx.query_one("SELECT COUNT(*) AS n FROM settings", &[])?;
+            crate::row::columns("settings", &row).count("n")
+        })
+        .await;
+        assert_eq!(count, 200);
+    })
+    .await;
 }

@@ -1,10 +1,9 @@
 //! People who can log in.
 
-use crate::db::Row;
+use crate::db::{Row, params};
 use crate::row::{columns, decode_cursor, page};
-use crate::{Db, Scope, StoreError, Tx};
+use crate::{Scope, StoreError, Tx};
 use jiff::Timestamp;
-use sqlx::AssertSqlSafe;
 use wcp360_types::api::page::Page;
 use wcp360_types::api::user::User;
 use wcp360_types::{AccountId, Role, UserId};
@@ -44,19 +43,25 @@ pub(crate) fn stored(row: &Row) -> Result<StoredUser, StoreError> {
     })
 }
 
-impl Db {
+impl Tx<'_> {
     /// The person with this login name, in any case of letters as typed.
     ///
     /// # Errors
     /// The database's; so for all functions of this module.
-    pub async fn user_by_name(&self, username: &str) -> Result<Option<StoredUser>, StoreError> {
+    pub fn user_by_name(&mut self, username: &str) -> Result<Option<StoredUser>, StoreError> {
         let sql = format!("{STORED} WHERE u.username = $1");
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(username).fetch_optional(&self.read).await?;
+        let row = self.query_opt(&sql, params![username])?;
+        row.as_ref().map(stored).transpose()
+    }
+
+    /// The person with this identifier.
+    pub fn user(&mut self, id: UserId) -> Result<Option<StoredUser>, StoreError> {
+        let row = self.query_opt(&format!("{STORED} WHERE u.id = $1"), params![id])?;
         row.as_ref().map(stored).transpose()
     }
 
     /// The people in a scope, by login name: a reseller sees itself and the clients of its accounts.
-    pub async fn users(&self, scope: Scope, limit: u32, cursor: Option<&str>) -> Result<Page<User>, StoreError> {
+    pub fn users(&mut self, scope: Scope, limit: u32, cursor: Option<&str>) -> Result<Page<User>, StoreError> {
         let visible = match scope {
             Scope::All => "$1 = ''",
             Scope::Owner(_) => "(u.id = $1 OR a.owner_id = $1)",
@@ -69,8 +74,7 @@ impl Db {
              WHERE {visible} AND u.username > $2 ORDER BY u.username LIMIT $3"
         );
         let after = cursor.and_then(decode_cursor).unwrap_or_default();
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(scope.key()).bind(after).bind(i64::from(limit) + 1);
-        let rows = query.fetch_all(&self.read).await?;
+        let rows = self.query(&sql, params![scope.key(), after, i64::from(limit) + 1])?;
         let users: Result<Vec<User>, StoreError> = rows
             .iter()
             .map(|row| {
@@ -88,56 +92,49 @@ impl Db {
             .collect();
         Ok(page(users?, limit, |u| u.username.clone()))
     }
-}
-
-impl Tx {
-    /// The person with this login name, as this transaction sees it.
-    pub async fn user_by_name(&mut self, username: &str) -> Result<Option<StoredUser>, StoreError> {
-        let sql = format!("{STORED} WHERE u.username = $1");
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(username).fetch_optional(&mut *self.inner).await?;
-        row.as_ref().map(stored).transpose()
-    }
 
     /// Adds a person.
     ///
     /// # Errors
     /// [`StoreError::Taken`] if the login name exists.
-    pub async fn insert_user(&mut self, user: &StoredUser, now: Timestamp) -> Result<(), StoreError> {
+    pub fn insert_user(&mut self, user: &StoredUser, now: Timestamp) -> Result<(), StoreError> {
         let sql = "INSERT INTO users (id, username, role, account_id, password_hash, max_accounts, created_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        sqlx::query(sql)
-            .bind(user.id.to_string())
-            .bind(&user.username)
-            .bind(user.role.as_str())
-            .bind(user.account_id.map(|id| id.to_string()))
-            .bind(&user.password_hash)
-            .bind(user.max_accounts.map(|n| i64::try_from(n).unwrap_or(i64::MAX)))
-            .bind(now.as_millisecond())
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|e| StoreError::taken(e, "username"))?;
+        self.insert_new(
+            sql,
+            params![
+                user.id,
+                &user.username,
+                user.role.as_str(),
+                user.account_id,
+                user.password_hash.as_deref(),
+                user.max_accounts,
+                now
+            ],
+            "username",
+        )?;
         Ok(())
     }
 
     /// Sets a password and ends all sessions of the person.
-    pub async fn set_password(&mut self, user: UserId, hash: &str) -> Result<(), StoreError> {
+    pub fn set_password(&mut self, user: UserId, hash: &str) -> Result<(), StoreError> {
         let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
-        sqlx::query(sql).bind(user.to_string()).bind(hash).execute(&mut *self.inner).await?;
-        sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user.to_string()).execute(&mut *self.inner).await?;
+        self.execute(sql, params![user, hash])?;
+        self.execute("DELETE FROM sessions WHERE user_id = $1", params![user])?;
         Ok(())
     }
 
     /// Removes a person, their sessions and tokens.
-    pub async fn delete_user(&mut self, user: UserId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM users WHERE id = $1").bind(user.to_string()).execute(&mut *self.inner).await?;
+    pub fn delete_user(&mut self, user: UserId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM users WHERE id = $1", params![user])?;
         Ok(())
     }
 
     /// How many accounts and packages belong to a person.
-    pub async fn possessions(&mut self, user: UserId) -> Result<(u64, u64), StoreError> {
+    pub fn possessions(&mut self, user: UserId) -> Result<(u64, u64), StoreError> {
         let sql = "SELECT (SELECT COUNT(*) FROM accounts WHERE owner_id = $1) AS accounts, \
                    (SELECT COUNT(*) FROM packages WHERE owner_id = $1) AS packages";
-        let row = sqlx::query(sql).bind(user.to_string()).fetch_one(&mut *self.inner).await?;
+        let row = self.query_one(sql, params![user])?;
         let c = columns("users", &row);
         Ok((c.count("accounts")?, c.count("packages")?))
     }

@@ -1,57 +1,20 @@
-//! Changes of accounts: check, reserve, queue; or only say what would be done.
+//! Changes of accounts: what each needs checked and reserved.
 
-use crate::caller::{Caller, Origin};
+use super::queue::{JobRequest, Outcome, Target};
+use crate::caller::Caller;
 use crate::change::{Change, added_kind};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::job::{Payload, STEPS};
 use crate::{password, policy};
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
-use wcp360_agent_proto::PlanRequest;
 use wcp360_store::accounts::{NewAccount, StoredAccount};
-use wcp360_store::audit::NewAudit;
-use wcp360_store::jobs::NewJob;
 use wcp360_store::users::StoredUser;
-use wcp360_store::{Scope, StoreError, Tx};
+use wcp360_store::{StoreError, Tx};
 use wcp360_types::api::account::{AccountState, CreateAccount};
 use wcp360_types::api::domain::AddDomain;
-use wcp360_types::api::job::Job;
 use wcp360_types::manifest::PhpVersion;
-use wcp360_types::plan::Plan;
-use wcp360_types::{AccountId, Domain, JobId, Problem, Revision, Role, UserId, Username};
-
-/// How a change is asked for.
-#[derive(Debug, Clone)]
-pub struct JobRequest {
-    /// The operation.
-    pub operation: &'static str,
-    /// Where the request came from.
-    pub origin: Origin,
-    /// Only say what would be done.
-    pub dry_run: bool,
-    /// The revision that the caller saw.
-    pub if_match: Option<Revision>,
-    /// The key under which the same request may be repeated, and a digest of the request.
-    pub idempotency: Option<(String, String)>,
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub enum Outcome {
-    /// A job was queued, or had been by the same request before.
-    Queued(Box<Job>),
-    /// What would be done.
-    Planned(Plan),
-}
-
-/// The account that a change is about, and the job that is to make it.
-struct Target {
-    id: AccountId,
-    name: Username,
-    owner: UserId,
-    job: JobId,
-}
+use wcp360_types::{AccountId, Domain, JobId, Problem, Role, UserId, Username};
 
 impl Engine {
     /// Creates an account.
@@ -73,50 +36,18 @@ impl Engine {
             }
             None => None,
         };
-        let package = self.inner.db.package_content(caller.scope(), &request.package).await?;
+        let (scope, wanted) = (caller.scope(), request.package.clone());
+        let package = self.inner.db.read(move |tx| tx.package_content(scope, &wanted)).await?;
         let package = package.ok_or_else(|| {
             let message = format!("there is no package \"{}\"; \"wcp360 packages list\" shows them", request.package);
             Problem::invalid("package", message)
         })?;
         let php = self.default_php().await?;
-        let now = Timestamp::now();
-
-        let mut tx = self.inner.db.begin().await?;
-        if let Some(job) = self.repeated(&mut tx, caller, &how).await? {
-            return self.accepted(tx, caller, &how, &request.username, job).await;
-        }
-        let owner = owner_of(&mut tx, caller, request.owner.as_deref()).await?;
-        if let Some(most) = owner.max_accounts
-            && tx.accounts_of(owner.id).await? >= most
-        {
-            let message = format!("\"{}\" may have {most} accounts and has them; delete one first", owner.username);
-            return Err(Problem::limit_exceeded("owner", message).into());
-        }
-        let new = NewAccount {
-            id: AccountId::new(),
-            username: request.username.clone(),
-            owner_id: owner.id,
-            package: package.spec.name.clone(),
-            primary_domain: request.primary_domain.clone(),
-            contact_email: request.contact_email.clone(),
-        };
-        refuse_overlap(&mut tx, new.id, "primary_domain", &new.primary_domain).await?;
-        let job = JobId::new();
-        tx.reserve_account(&new, job, now).await.map_err(|e| taken(e, &new.username, &new.primary_domain))?;
-        let login = StoredUser {
-            id: UserId::new(),
-            username: new.username.to_string(),
-            role: Role::Client,
-            account_id: Some(new.id),
-            suspended: false,
-            password_hash,
-            max_accounts: None,
-        };
-        tx.insert_user(&login, now).await.map_err(|e| taken(e, &new.username, &new.primary_domain))?;
-        let manifests = policy::new_account(&request, &package, php, now);
+        let manifests = policy::new_account(&request, &package, php, Timestamp::now());
         let change = Change::Create { manifests: Box::new(manifests) };
-        let target = Target { id: new.id, name: new.username, owner: owner.id, job };
-        self.plan_or_queue(tx, caller, target, change, how).await
+        let (by, name) = (caller.clone(), request.username.clone());
+        let reserve = move |tx: &mut Tx<'_>, job| reserve_account(tx, &by, &request, password_hash, job);
+        self.queue_or_plan(caller, name, change, how, reserve).await
     }
 
     /// Suspends an account.
@@ -200,116 +131,28 @@ impl Engine {
         change: Change,
         how: JobRequest,
     ) -> Result<Outcome, EngineError> {
-        let mut tx = self.inner.db.begin().await?;
-        if let Some(job) = self.repeated(&mut tx, caller, &how).await? {
-            return self.accepted(tx, caller, &how, name, job).await;
-        }
-        let account = tx.account(caller.scope(), name).await?.ok_or_else(|| Problem::not_found("account", name))?;
-        if account.state == AccountState::Deleting {
-            return Err(Problem::conflict("The account is being deleted.").into());
-        }
-        if how.if_match.is_some() && how.if_match != account.revision {
-            let detail = "The account is not as you saw it; read it again and repeat the change.";
-            return Err(Problem::precondition_failed(detail).into());
-        }
-        // With other jobs before this one, what it will find is known only when it is its turn.
-        if account.manifests.is_some() && !tx.has_open_jobs(account.id).await? {
-            change.resolve(account.manifests.as_ref(), Timestamp::now())?;
-        }
-        let job = JobId::new();
-        match &change {
-            Change::AddDomain { request } => reserve_added_domain(&mut tx, &account, request, job).await?,
-            Change::Delete => tx.set_account_state(account.id, AccountState::Deleting).await?,
-            _ => {}
-        }
-        let target = Target { id: account.id, name: account.username, owner: account.owner_id, job };
-        self.plan_or_queue(tx, caller, target, change, how).await
-    }
-
-    /// With `dry_run` everything reserved is dropped again and the agent says what it would do; else a job is queued.
-    async fn plan_or_queue(
-        &self,
-        mut tx: Tx,
-        caller: &Caller,
-        target: Target,
-        change: Change,
-        how: JobRequest,
-    ) -> Result<Outcome, EngineError> {
-        if how.dry_run {
-            drop(tx);
-            return self.plan(&target.name, &change).await.map(Outcome::Planned);
-        }
-        let now = Timestamp::now();
-        let payload = Payload { change, base: how.if_match.clone() };
-        let job = NewJob {
-            id: target.job,
-            operation: how.operation,
-            account_id: target.id,
-            account: target.name,
-            owner_id: target.owner,
-            actor: caller.username.clone(),
-            request_id: how.origin.request_id.clone(),
-            payload: serde_json::to_string(&payload).expect("plain data has a JSON form"),
-            steps: STEPS,
-        };
-        tx.insert_job(&job, now).await?;
-        if let Some((key, request)) = &how.idempotency {
-            tx.remember_key(caller.user_id, key, request, job.id, now).await?;
-        }
-        self.accepted(tx, caller, &how, &job.account, job.id).await
-    }
-
-    async fn plan(&self, name: &Username, change: &Change) -> Result<Plan, EngineError> {
-        let current = match self.inner.agent.account(name).await {
-            Ok(record) => Some(record.manifests),
-            Err(error) if error.code == wcp360_agent_proto::AgentErrorCode::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
-        let desired = change.resolve(current.as_ref(), Timestamp::now())?;
-        let request = PlanRequest { base_revision: current.map(|set| set.revision()), desired };
-        Ok(self.inner.agent.plan(name, &request).await?)
-    }
-
-    /// Commits, with the entry that says so in the audit trail, and gives the job.
-    async fn accepted(
-        &self,
-        mut tx: Tx,
-        caller: &Caller,
-        how: &JobRequest,
-        account: &Username,
-        job: JobId,
-    ) -> Result<Outcome, EngineError> {
-        let entry = NewAudit {
-            actor: &caller.username,
-            source: &how.origin.source,
-            action: how.operation,
-            target: Some(account.as_str()),
-            owner: (!caller.is_admin()).then_some(caller.user_id),
-            outcome: "accepted",
-            detail: None,
-            request_id: &how.origin.request_id,
-            job: Some(job),
-        };
-        tx.append_audit(&entry, Timestamp::now()).await?;
-        tx.commit().await?;
-        self.inner.work.notify_one();
-        self.inner.audit.mirror_soon();
-        // Not scoped: it is the caller's own, and may be over already with the account and the scope.
-        let job = self.inner.db.job(Scope::All, job).await?.ok_or_else(Problem::internal)?;
-        Ok(Outcome::Queued(Box::new(job)))
-    }
-
-    /// The job that an earlier request with the same key made.
-    async fn repeated(&self, tx: &mut Tx, caller: &Caller, how: &JobRequest) -> Result<Option<JobId>, EngineError> {
-        let Some((key, request)) = &how.idempotency else { return Ok(None) };
-        match tx.idempotent(caller.user_id, key).await? {
-            None => Ok(None),
-            Some((before, job)) if before == *request => Ok(Some(job)),
-            Some(_) => {
-                let message = "the key was used for another request; use a new one for every new request";
-                Err(Problem::invalid("Idempotency-Key", message).into())
+        let (by, wanted, if_match, planned) = (caller.clone(), name.clone(), how.if_match.clone(), change.clone());
+        let reserve = move |tx: &mut Tx<'_>, job| {
+            let account = tx.account(by.scope(), &wanted)?.ok_or_else(|| Problem::not_found("account", &wanted))?;
+            if account.state == AccountState::Deleting {
+                return Err(Problem::conflict("The account is being deleted.").into());
             }
-        }
+            if if_match.is_some() && if_match != account.revision {
+                let detail = "The account is not as you saw it; read it again and repeat the change.";
+                return Err(Problem::precondition_failed(detail).into());
+            }
+            // With other jobs before this one, what it will find is known only when it is its turn.
+            if account.manifests.is_some() && !tx.is_lane_busy(&account.id.to_string())? {
+                planned.resolve(account.manifests.as_ref(), Timestamp::now())?;
+            }
+            match &planned {
+                Change::AddDomain { request } => reserve_added_domain(tx, &account, request, job)?,
+                Change::Delete => tx.set_account_state(account.id, AccountState::Deleting)?,
+                _ => {}
+            }
+            Ok(target(tx, account)?)
+        };
+        self.queue_or_plan(caller, name.clone(), change, how, reserve).await
     }
 
     /// The newest PHP of the node. Asked for anew after half a minute: packages are installed rarely, and the agent looks at
@@ -327,19 +170,70 @@ impl Engine {
         Ok(version)
     }
 }
+fn reserve_account(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: &CreateAccount,
+    password_hash: Option<String>,
+    job: JobId,
+) -> Result<Target, EngineError> {
+    let now = Timestamp::now();
+    let owner = owner_of(tx, caller, request.owner.as_deref())?;
+    if let Some(most) = owner.max_accounts
+        && tx.accounts_of(owner.id)? >= most
+    {
+        let message = format!("\"{}\" may have {most} accounts and has them; delete one first", owner.username);
+        return Err(Problem::limit_exceeded("owner", message).into());
+    }
+    let new = NewAccount {
+        id: AccountId::new(),
+        username: request.username.clone(),
+        owner_id: owner.id,
+        package: request.package.clone(),
+        primary_domain: request.primary_domain.clone(),
+        contact_email: request.contact_email.clone(),
+    };
+    refuse_overlap(tx, new.id, "primary_domain", &new.primary_domain)?;
+    tx.reserve_account(&new, job, now).map_err(|e| taken(e, &new.username, &new.primary_domain))?;
+    let login = StoredUser {
+        id: UserId::new(),
+        username: new.username.to_string(),
+        role: Role::Client,
+        account_id: Some(new.id),
+        suspended: false,
+        password_hash,
+        max_accounts: None,
+    };
+    tx.insert_user(&login, now).map_err(|e| taken(e, &new.username, &new.primary_domain))?;
+    Ok(Target { id: new.id, name: new.username, owner: owner.id, tenant: tenant(new.id, &owner), undoes: None })
+}
+
+/// Whose turn a job uses up: a reseller's accounts share one, accounts of administrators have one each.
+fn tenant(account: AccountId, owner: &StoredUser) -> String {
+    match owner.role {
+        Role::Reseller => owner.id.to_string(),
+        _ => account.to_string(),
+    }
+}
+
+fn target(tx: &mut Tx<'_>, account: StoredAccount) -> Result<Target, StoreError> {
+    let owner = tx.user(account.owner_id)?;
+    let tenant = owner.map_or_else(|| account.id.to_string(), |owner| tenant(account.id, &owner));
+    Ok(Target { id: account.id, name: account.username, owner: account.owner_id, tenant, undoes: None })
+}
 
 /// Who a new account belongs to: the caller, or with an administrator's word a reseller.
-async fn owner_of(tx: &mut Tx, caller: &Caller, wanted: Option<&str>) -> Result<StoredUser, EngineError> {
+fn owner_of(tx: &mut Tx<'_>, caller: &Caller, wanted: Option<&str>) -> Result<StoredUser, EngineError> {
     let name = wanted.unwrap_or(&caller.username);
-    let owner = tx.user_by_name(name).await?.filter(|user| user.role != Role::Client);
+    let owner = tx.user_by_name(name)?.filter(|user| user.role != Role::Client);
     match owner {
         Some(owner) if owner.id == caller.user_id || caller.is_admin() => Ok(owner),
         _ => Err(Problem::invalid("owner", format!("there is no reseller \"{name}\" that you may give it to")).into()),
     }
 }
 
-async fn reserve_added_domain(
-    tx: &mut Tx,
+fn reserve_added_domain(
+    tx: &mut Tx<'_>,
     account: &StoredAccount,
     request: &AddDomain,
     job: JobId,
@@ -350,20 +244,18 @@ async fn reserve_added_domain(
     let kind = added_kind(set, request)?;
     let (limit, field) = policy::domain_limit(&set.limits.limits, kind);
     if let Some(most) = limit
-        && tx.domain_count(account.id, kind).await? >= most
+        && tx.domain_count(account.id, kind)? >= most
     {
         let message = format!("the package \"{}\" allows {most} of {field}; choose a larger one", set.account.package);
         return Err(Problem::limit_exceeded("domain", message).into());
     }
-    refuse_overlap(tx, account.id, "domain", &request.domain).await?;
-    tx.reserve_domain(account.id, &request.domain, kind, job)
-        .await
-        .map_err(|e| taken(e, &account.username, &request.domain))
+    refuse_overlap(tx, account.id, "domain", &request.domain)?;
+    tx.reserve_domain(account.id, &request.domain, kind, job).map_err(|e| taken(e, &account.username, &request.domain))
 }
 
 /// Nobody may take a name that is another's, lies under another's, or has another's under it.
-async fn refuse_overlap(tx: &mut Tx, id: AccountId, field: &str, name: &Domain) -> Result<(), EngineError> {
-    match tx.foreign_overlap(id, name).await? {
+fn refuse_overlap(tx: &mut Tx<'_>, id: AccountId, field: &str, name: &Domain) -> Result<(), EngineError> {
+    match tx.foreign_overlap(id, name)? {
         None => Ok(()),
         Some(other) => {
             let message = if other == *name {

@@ -1,7 +1,9 @@
 //! Services: what callers can have done. Each takes the caller, checks what a permission can't, and reserves or changes.
 
 mod accounts;
+mod jobs;
 pub(crate) mod packages;
+mod queue;
 mod users;
 
-pub use accounts::{JobRequest, Outcome};
+pub use queue::{JobRequest, Outcome};

@@ -16,16 +16,16 @@ impl Engine {
     /// A name that is taken, values out of range.
     pub async fn create_package(&self, caller: &Caller, spec: PackageSpec) -> Result<Package, EngineError> {
         check(&spec)?;
-        let mut tx = self.inner.db.begin().await?;
-        tx.insert_package(caller.user_id, &spec, Timestamp::now()).await.map_err(|error| match error {
+        let (owner, name, content) = (caller.user_id, spec.name.clone(), spec);
+        let inserted = self.inner.db.write(move |tx| tx.insert_package(owner, &content, Timestamp::now())).await;
+        inserted.map_err(|error| match error {
             StoreError::Taken(_) => {
-                let message = format!("there is a package \"{}\" already; choose another name", spec.name);
+                let message = format!("there is a package \"{name}\" already; choose another name");
                 EngineError::from(Problem::field_conflict("name", message))
             }
             other => other.into(),
         })?;
-        tx.commit().await?;
-        self.package(caller, &spec.name).await
+        self.package(caller, &name).await
     }
 
     /// Replaces a package's content.
@@ -34,12 +34,11 @@ impl Engine {
     /// It does not exist for the caller, values out of range.
     pub async fn update_package(&self, caller: &Caller, spec: PackageSpec) -> Result<Package, EngineError> {
         check(&spec)?;
-        let mut tx = self.inner.db.begin().await?;
-        if !tx.update_package(own(caller), &spec, Timestamp::now()).await? {
-            return Err(Problem::not_found("package", &spec.name).into());
+        let (owner, name) = (own(caller), spec.name.clone());
+        if !self.inner.db.write(move |tx| tx.update_package(owner, &spec, Timestamp::now())).await? {
+            return Err(Problem::not_found("package", &name).into());
         }
-        tx.commit().await?;
-        self.package(caller, &spec.name).await
+        self.package(caller, &name).await
     }
 
     /// Removes a package that nobody uses.
@@ -47,16 +46,23 @@ impl Engine {
     /// # Errors
     /// It does not exist for the caller, or is in use.
     pub async fn delete_package(&self, caller: &Caller, name: &PackageName) -> Result<(), EngineError> {
-        let mut tx = self.inner.db.begin().await?;
-        let uses = tx.package_uses(name).await?;
-        if !tx.delete_package(own(caller), name).await? {
-            return Err(Problem::not_found("package", name).into());
-        }
-        if uses > 0 {
-            let detail = format!("{uses} accounts use \"{name}\"; give them another package or delete them first.");
-            return Err(Problem::conflict(detail).into());
-        }
-        Ok(tx.commit().await?)
+        let (owner, name) = (own(caller), name.clone());
+        self.inner
+            .db
+            .write(move |tx| {
+                tx.lock_names()?;
+                let uses = tx.package_uses(&name)?;
+                if !tx.delete_package(owner, &name)? {
+                    return Err(Problem::not_found("package", &name).into());
+                }
+                if uses > 0 {
+                    let detail =
+                        format!("{uses} accounts use \"{name}\"; give them another package or delete them first.");
+                    return Err(Problem::conflict(detail).into());
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// A package that the caller may see.
@@ -64,7 +70,8 @@ impl Engine {
     /// # Errors
     /// There is none.
     pub async fn package(&self, caller: &Caller, name: &PackageName) -> Result<Package, EngineError> {
-        let found = self.inner.db.package(caller.scope(), name).await?;
+        let (scope, wanted) = (caller.scope(), name.clone());
+        let found = self.inner.db.read(move |tx| tx.package(scope, &wanted)).await?;
         Ok(found.ok_or_else(|| Problem::not_found("package", name))?)
     }
 }
@@ -82,7 +89,7 @@ fn check(spec: &PackageSpec) -> Result<(), Problem> {
 }
 
 /// The packages that a new installation has.
-pub(crate) async fn insert_defaults(tx: &mut Tx, owner: UserId, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn insert_defaults(tx: &mut Tx<'_>, owner: UserId, now: Timestamp) -> Result<(), StoreError> {
     let package = |name: &str, description: &str, tier, limits, features| PackageSpec {
         name: PackageName::parse(name).expect("a valid name"),
         description: description.into(),
@@ -151,7 +158,7 @@ pub(crate) async fn insert_defaults(tx: &mut Tx, owner: UserId, now: Timestamp) 
         package("business", "Several sites with more of everything", 20, business, more.clone()),
         package("unlimited", "No limits but the machine's own", 30, Limits::default(), more),
     ] {
-        match tx.insert_package(owner, &spec, now).await {
+        match tx.insert_package(owner, &spec, now) {
             Ok(()) | Err(StoreError::Taken(_)) => {}
             Err(error) => return Err(error),
         }

@@ -5,8 +5,8 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::{identity, password};
 use jiff::Timestamp;
-use wcp360_store::StoreError;
 use wcp360_store::users::StoredUser;
+use wcp360_store::{StoreError, Tx};
 use wcp360_types::api::user::{CreateUser, SetPassword, User};
 use wcp360_types::{Problem, Role, UserId};
 
@@ -40,15 +40,15 @@ impl Engine {
             password_hash: Some(password::hash(request.password).await),
             max_accounts: request.max_accounts,
         };
-        let mut tx = self.inner.db.begin().await?;
-        tx.insert_user(&user, now).await.map_err(|error| match error {
+        let stored = user.clone();
+        let inserted = self.inner.db.write(move |tx| tx.insert_user(&stored, now)).await;
+        inserted.map_err(|error| match error {
             StoreError::Taken(_) => {
                 let message = format!("\"{}\" is taken; choose another name", user.username);
                 EngineError::from(Problem::field_conflict("username", message))
             }
             other => other.into(),
         })?;
-        tx.commit().await?;
         Ok(User {
             id: user.id,
             username: user.username,
@@ -65,25 +65,8 @@ impl Engine {
     /// # Errors
     /// There is no such person for the caller, it is a client, root or the caller, or it owns something.
     pub async fn delete_user(&self, caller: &Caller, name: &str) -> Result<(), EngineError> {
-        let mut tx = self.inner.db.begin().await?;
-        let user = tx.user_by_name(name).await?.ok_or_else(|| Problem::not_found("user", name))?;
-        let refused = match user.role {
-            Role::Client => Some("A client goes with its account; delete that."),
-            Role::Root => Some("Root can't be deleted."),
-            Role::Admin if caller.role != Role::Root => Some("Only root deletes administrators."),
-            _ if user.id == caller.user_id => Some("You can't delete yourself."),
-            _ => None,
-        };
-        if let Some(detail) = refused {
-            return Err(Problem::conflict(detail).into());
-        }
-        let (accounts, packages) = tx.possessions(user.id).await?;
-        if accounts + packages > 0 {
-            let detail = format!("\"{name}\" owns {accounts} accounts and {packages} packages; delete those first.");
-            return Err(Problem::conflict(detail).into());
-        }
-        tx.delete_user(user.id).await?;
-        Ok(tx.commit().await?)
+        let (caller, name) = (caller.clone(), name.to_owned());
+        self.inner.db.write(move |tx| remove_user(tx, &caller, &name)).await
     }
 
     /// Sets a password: one's own, or that of somebody under the caller.
@@ -91,7 +74,7 @@ impl Engine {
     /// # Errors
     /// There is no such person for the caller, the current password is wrong, the new one is weak.
     pub async fn set_password(&self, caller: &Caller, name: &str, request: SetPassword) -> Result<(), EngineError> {
-        let user = self.inner.db.user_by_name(name).await?;
+        let user = self.user_by_name(name).await?;
         let user = match user {
             Some(user) if user.id == caller.user_id => {
                 let current = request.current_password.unwrap_or_default();
@@ -105,9 +88,7 @@ impl Engine {
         };
         password::check("password", &request.password, &user.username)?;
         let hash = password::hash(request.password).await;
-        let mut tx = self.inner.db.begin().await?;
-        tx.set_password(user.id, &hash).await?;
-        Ok(tx.commit().await?)
+        Ok(self.inner.db.write(move |tx| tx.set_password(user.id, &hash)).await?)
     }
 
     /// Whether a caller may set somebody else's password: those below, within the tenant tree.
@@ -117,12 +98,34 @@ impl Engine {
             (Role::Admin, Role::Reseller | Role::Client) => true,
             (Role::Reseller, Role::Client) => {
                 let name = user.username.parse();
+                let scope = caller.scope();
                 match name {
-                    Ok(name) => self.inner.db.account(caller.scope(), &name).await?.is_some(),
+                    Ok(name) => self.inner.db.read(move |tx| tx.account(scope, &name)).await?.is_some(),
                     Err(_) => false,
                 }
             }
             _ => false,
         })
     }
+}
+
+fn remove_user(tx: &mut Tx<'_>, caller: &Caller, name: &str) -> Result<(), EngineError> {
+    tx.lock_names()?;
+    let user = tx.user_by_name(name)?.ok_or_else(|| Problem::not_found("user", name))?;
+    let refused = match user.role {
+        Role::Client => Some("A client goes with its account; delete that."),
+        Role::Root => Some("Root can't be deleted."),
+        Role::Admin if caller.role != Role::Root => Some("Only root deletes administrators."),
+        _ if user.id == caller.user_id => Some("You can't delete yourself."),
+        _ => None,
+    };
+    if let Some(detail) = refused {
+        return Err(Problem::conflict(detail).into());
+    }
+    let (accounts, packages) = tx.possessions(user.id)?;
+    if accounts + packages > 0 {
+        let detail = format!("\"{name}\" owns {accounts} accounts and {packages} packages; delete those first.");
+        return Err(Problem::conflict(detail).into());
+    }
+    Ok(tx.delete_user(user.id)?)
 }

@@ -7,13 +7,15 @@ use wcp360_types::{Problem, Username};
 pub(crate) async fn list(call: Call) -> Answer {
     let (limit, cursor) = call.page()?;
     let filter: AccountFilter = call.query()?;
-    let page = call.engine().db().accounts(call.caller()?.scope(), &filter, limit, cursor.as_deref()).await?;
+    let scope = call.caller()?.scope();
+    let page = call.engine().db().read(move |tx| tx.accounts(scope, &filter, limit, cursor.as_deref())).await?;
     Ok(Reply::ok(&page))
 }
 
 pub(crate) async fn show(call: Call) -> Answer {
     let name: Username = call.param("account")?;
-    let detail = call.engine().db().account_detail(call.caller()?.scope(), &name).await?;
+    let (scope, wanted) = (call.caller()?.scope(), name.clone());
+    let detail = call.engine().db().read(move |tx| tx.account_detail(scope, &wanted)).await?;
     let detail = detail.ok_or_else(|| Problem::not_found("account", &name))?;
     let etag = detail.account.revision.as_ref().map(|revision| format!("\"{revision}\""));
     let reply = Reply::ok(&detail);

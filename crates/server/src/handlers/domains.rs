@@ -8,7 +8,8 @@ use wcp360_types::{Problem, Username};
 
 pub(crate) async fn list(call: Call) -> Answer {
     let name: Username = call.param("account")?;
-    let account = call.engine().db().account(call.caller()?.scope(), &name).await?;
+    let (scope, wanted) = (call.caller()?.scope(), name.clone());
+    let account = call.engine().db().read(move |tx| tx.account(scope, &wanted)).await?;
     let account = account.ok_or_else(|| Problem::not_found("account", &name))?;
     let items = account.manifests.map(|set| views(&set.domains)).unwrap_or_default();
     Ok(Reply::ok(&Page { items, next_cursor: None }))

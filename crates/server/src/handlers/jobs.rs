@@ -8,21 +8,24 @@ use wcp360_types::{JobId, Problem};
 pub(crate) async fn list(call: Call) -> Answer {
     let (limit, cursor) = call.page()?;
     let filter: JobFilter = call.query()?;
-    Ok(Reply::ok(&call.engine().db().jobs(call.caller()?.scope(), &filter, limit, cursor.as_deref()).await?))
+    let scope = call.caller()?.scope();
+    Ok(Reply::ok(&call.engine().db().read(move |tx| tx.jobs(scope, &filter, limit, cursor.as_deref())).await?))
 }
 
 pub(crate) async fn show(call: Call) -> Answer {
     let id: JobId = call.param("job")?;
-    let job = call.engine().db().job(call.caller()?.scope(), id).await?;
+    let job = call.engine().job(call.caller()?, id).await?;
     Ok(Reply::ok(&job.ok_or_else(|| Problem::not_found("job", id))?))
 }
 
 pub(crate) async fn log(call: Call) -> Answer {
     let id: JobId = call.param("job")?;
     let query: JobLogQuery = call.query()?;
-    if call.engine().db().job(call.caller()?.scope(), id).await?.is_none() {
-        return Err(Problem::not_found("job", id).into());
-    }
-    let items = call.engine().db().job_log(id, query.after.unwrap_or(0)).await?;
+    let scope = call.caller()?.scope();
+    let lines = call.engine().db().read(move |tx| match tx.job(scope, id)? {
+        Some(_) => tx.job_log(id, query.after.unwrap_or(0)).map(Some),
+        None => Ok(None),
+    });
+    let items = lines.await?.ok_or_else(|| Problem::not_found("job", id))?;
     Ok(Reply::ok(&Page { items, next_cursor: None }))
 }

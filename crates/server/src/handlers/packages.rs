@@ -6,7 +6,8 @@ use wcp360_types::{PackageName, Problem};
 
 pub(crate) async fn list(call: Call) -> Answer {
     let (limit, cursor) = call.page()?;
-    Ok(Reply::ok(&call.engine().db().packages(call.caller()?.scope(), limit, cursor.as_deref()).await?))
+    let scope = call.caller()?.scope();
+    Ok(Reply::ok(&call.engine().db().read(move |tx| tx.packages(scope, limit, cursor.as_deref())).await?))
 }
 
 pub(crate) async fn show(call: Call) -> Answer {

@@ -5,7 +5,8 @@ use wcp360_types::api::token::CreateToken;
 
 pub(crate) async fn list(call: Call) -> Answer {
     let (limit, cursor) = call.page()?;
-    Ok(Reply::ok(&call.engine().db().tokens(call.caller()?.user_id, limit, cursor.as_deref()).await?))
+    let user = call.caller()?.user_id;
+    Ok(Reply::ok(&call.engine().db().read(move |tx| tx.tokens(user, limit, cursor.as_deref())).await?))
 }
 
 pub(crate) async fn create(call: Call) -> Answer {

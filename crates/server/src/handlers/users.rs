@@ -5,7 +5,8 @@ use wcp360_types::api::user::{CreateUser, SetPassword};
 
 pub(crate) async fn list(call: Call) -> Answer {
     let (limit, cursor) = call.page()?;
-    Ok(Reply::ok(&call.engine().db().users(call.caller()?.scope(), limit, cursor.as_deref()).await?))
+    let scope = call.caller()?.scope();
+    Ok(Reply::ok(&call.engine().db().read(move |tx| tx.users(scope, limit, cursor.as_deref())).await?))
 }
 
 pub(crate) async fn create(call: Call) -> Answer {

@@ -13,6 +13,9 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// Who.
     pub actor: String,
+    /// For whom, if the actor acts as somebody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf: Option<String>,
     /// From which address; `local` for the machine itself.
     pub source: String,
     /// The operation, e.g. `accounts.create`.
@@ -20,11 +23,17 @@ pub struct AuditEntry {
     /// What it was about, e.g. an account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// `started`, `succeeded`, `refused` or `failed`.
+    /// `started`, `accepted`, `succeeded`, `refused` or `failed`.
     pub outcome: String,
     /// More, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The revision of the account before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<crate::Revision>,
+    /// The revision of the account after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<crate::Revision>,
     /// The request.
     pub request_id: String,
     /// The job, if one came of it.

@@ -79,6 +79,21 @@ pub struct JobStep {
     pub error: Option<String>,
 }
 
+impl JobStep {
+    /// A step that waits for its turn.
+    pub fn queued(index: u32, name: &str) -> Self {
+        Self {
+            index,
+            name: name.to_owned(),
+            state: JobState::Queued,
+            attempts: 0,
+            started_at: None,
+            finished_at: None,
+            error: None,
+        }
+    }
+}
+
 /// A job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
@@ -86,8 +101,9 @@ pub struct Job {
     pub id: JobId,
     /// The operation that made it, e.g. `accounts.create`.
     pub operation: String,
-    /// The account it changes.
-    pub account: Username,
+    /// The account it changes, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Username>,
     /// Where it stands.
     pub state: JobState,
     /// Who asked for it.
@@ -99,6 +115,18 @@ pub struct Job {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether somebody asked to stop it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
+    /// While it waits: until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_at: Option<Timestamp>,
+    /// The job that it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<JobId>,
+    /// The job that takes or took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_by: Option<JobId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last worked on.
@@ -133,6 +161,8 @@ pub struct JobFilter {
     pub account: Option<Username>,
     /// Only jobs in this state.
     pub state: Option<JobState>,
+    /// Only jobs of this operation, e.g. `accounts.create`.
+    pub operation: Option<String>,
 }
 
 /// Which part of a job's log is wanted.

@@ -1,31 +1,36 @@
-//! What a job carries.
+//! What a job carries, and what its steps leave behind for later ones.
 
 use crate::change::Change;
 use serde::{Deserialize, Serialize};
 use wcp360_types::manifest::ManifestSet;
 use wcp360_types::{OperationId, Revision};
 
+/// The payload of a job: which workflow, and about what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "workflow", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Payload {
+    /// A change of one account.
+    Account {
+        /// The change.
+        change: Change,
+        /// The revision that the caller saw (`If-Match`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<Revision>,
+    },
+    /// Nothing: what a job costs by itself, for benchmarks and tests.
+    Nothing {},
+}
+
 /// The steps of every change of an account, in order.
 ///
 /// `prepare` fixes from what to what, so that repeating `apply` after a crash asks for the same thing; `apply` converges the
 /// machine; `verify` asks nginx.
-pub(crate) const STEPS: &[&str] = &[PREPARE, APPLY, VERIFY];
+pub(crate) const ACCOUNT_STEPS: &[&str] = &[PREPARE, APPLY, VERIFY];
 pub(crate) const PREPARE: &str = "prepare";
 pub(crate) const APPLY: &str = "apply";
 pub(crate) const VERIFY: &str = "verify";
 
-/// The payload of a job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Payload {
-    /// The change.
-    pub(crate) change: Change,
-    /// The revision that the caller saw (`If-Match`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) base: Option<Revision>,
-}
-
-/// The output of `prepare`.
+/// What `prepare` leaves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Prepared {
@@ -37,7 +42,7 @@ pub(crate) struct Prepared {
     pub(crate) desired: Option<ManifestSet>,
 }
 
-/// The output of `apply`.
+/// What `apply` leaves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Applied {

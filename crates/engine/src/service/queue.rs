@@ -1,0 +1,180 @@
+//! How a change becomes a job: checked, reserved, recorded and queued in one transaction; or only planned.
+
+use crate::caller::{Caller, Origin};
+use crate::change::Change;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::work::payload::{ACCOUNT_STEPS, Payload};
+use jiff::Timestamp;
+use wcp360_agent_proto::{AgentErrorCode, PlanRequest};
+use wcp360_store::audit::NewAudit;
+use wcp360_store::jobs::{NewJob, Request, Subject};
+use wcp360_store::{Scope, StoreError, Tx};
+use wcp360_types::api::job::Job;
+use wcp360_types::plan::Plan;
+use wcp360_types::{AccountId, JobId, Problem, Revision, UserId, Username};
+
+/// How a change is asked for.
+#[derive(Debug, Clone)]
+pub struct JobRequest {
+    /// The operation.
+    pub operation: &'static str,
+    /// Where the request came from.
+    pub origin: Origin,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// The revision that the caller saw.
+    pub if_match: Option<Revision>,
+    /// The key under which the same request may be repeated, and a digest of the request.
+    pub idempotency: Option<(String, String)>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A job was queued, or had been by the same request before.
+    Queued(Box<Job>),
+    /// What would be done.
+    Planned(Plan),
+}
+
+/// The account that a change is about, and the job that is to make it.
+pub(super) struct Target {
+    pub(super) id: AccountId,
+    pub(super) name: Username,
+    pub(super) owner: UserId,
+    /// Whose turn is used up: the reseller's, or the account's own if it belongs to an administrator.
+    pub(super) tenant: String,
+    pub(super) undoes: Option<JobId>,
+}
+
+impl Engine {
+    /// Reserves what the change needs and queues its job. With `dry_run` everything reserved is dropped again and the agent
+    /// says what it would do.
+    pub(super) async fn queue_or_plan<F>(
+        &self,
+        caller: &Caller,
+        name: Username,
+        change: Change,
+        how: JobRequest,
+        reserve: F,
+    ) -> Result<Outcome, EngineError>
+    where
+        F: FnOnce(&mut Tx<'_>, JobId) -> Result<Target, EngineError> + Send + 'static,
+    {
+        let job = JobId::new();
+        if how.dry_run {
+            self.inner.db.rehearse(move |tx| reserve(tx, job).map(|_| ())).await?;
+            return self.plan(&name, &change).await.map(Outcome::Planned);
+        }
+        let caller = caller.clone();
+        let queued = self
+            .inner
+            .db
+            .write(move |tx| {
+                // Two that ask for the same name, or for the last one that a limit allows, come one after the other.
+                tx.lock_names()?;
+                let now = Timestamp::now();
+                let job = match repeated(tx, &caller, &how)? {
+                    Some(job) => job,
+                    None => {
+                        let target = reserve(tx, job)?;
+                        queue(tx, &caller, &how, job, target, change, now)?;
+                        job
+                    }
+                };
+                tx.append_audit(&accepted(&caller, &how, &name, job), now)?;
+                // Not scoped: it is the caller's own, and may be over already with the account and the scope.
+                tx.job(Scope::All, job)?.ok_or_else(|| Problem::internal().into())
+            })
+            .await;
+        let queued: Job = queued.map_err(|error: EngineError| match error {
+            // Only where several processes share the database: the same request came at the same moment to another one.
+            EngineError::Store(StoreError::Taken("idempotency key")) => {
+                Problem::conflict("The same request is being accepted at this moment; repeat it.").into()
+            }
+            other => other,
+        })?;
+        self.inner.work.notify_one();
+        self.inner.audit.mirror_soon();
+        Ok(Outcome::Queued(Box::new(queued)))
+    }
+
+    async fn plan(&self, name: &Username, change: &Change) -> Result<Plan, EngineError> {
+        let current = match self.inner.agent.account(name).await {
+            Ok(record) => Some(record.manifests),
+            Err(error) if error.code == AgentErrorCode::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        let desired = change.resolve(current.as_ref(), Timestamp::now())?;
+        let request = PlanRequest { base_revision: current.map(|set| set.revision()), desired };
+        Ok(self.inner.agent.plan(name, &request).await?)
+    }
+}
+
+fn queue(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    how: &JobRequest,
+    id: JobId,
+    target: Target,
+    change: Change,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let payload = Payload::Account { change, base: how.if_match.clone() };
+    let job = NewJob {
+        id,
+        request: Request {
+            operation: how.operation.into(),
+            actor: caller.username.clone(),
+            actor_id: Some(caller.user_id),
+            source: how.origin.source.clone(),
+            request_id: how.origin.request_id.clone(),
+            payload: serde_json::to_string(&payload).expect("plain data has a JSON form"),
+        },
+        subject: Subject {
+            lane: target.id.to_string(),
+            tenant: target.tenant,
+            account_id: Some(target.id),
+            account: Some(target.name),
+            owner_id: target.owner,
+        },
+        steps: ACCOUNT_STEPS,
+        priority: 0,
+        run_at: None,
+        undoes: target.undoes,
+    };
+    tx.insert_job(&job, now)?;
+    if let Some((key, request)) = &how.idempotency {
+        tx.remember_key(caller.user_id, key, request, id, now)?;
+    }
+    Ok(())
+}
+
+/// The entry that says so in the audit trail.
+fn accepted(caller: &Caller, how: &JobRequest, account: &Username, job: JobId) -> NewAudit {
+    NewAudit {
+        actor: caller.username.clone(),
+        source: how.origin.source.clone(),
+        action: how.operation.into(),
+        target: Some(account.to_string()),
+        owner: (!caller.is_admin()).then_some(caller.user_id),
+        outcome: "accepted".into(),
+        request_id: how.origin.request_id.clone(),
+        job: Some(job),
+        ..NewAudit::default()
+    }
+}
+
+/// The job that an earlier request with the same key made.
+fn repeated(tx: &mut Tx<'_>, caller: &Caller, how: &JobRequest) -> Result<Option<JobId>, EngineError> {
+    let Some((key, request)) = &how.idempotency else { return Ok(None) };
+    match tx.idempotent(caller.user_id, key)? {
+        None => Ok(None),
+        Some((before, job)) if before == *request => Ok(Some(job)),
+        Some(_) => {
+            let message = "the key was used for another request; use a new one for every new request";
+            Err(Problem::invalid("Idempotency-Key", message).into())
+        }
+    }
+}

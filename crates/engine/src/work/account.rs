@@ -1,0 +1,133 @@
+//! The workflow of every change of an account: prepare, apply, verify.
+
+use super::payload::{APPLY, Applied, PREPARE, Prepared, VERIFY};
+use super::run::{Done, Ending, Run, StepError, Unwound, Write, json};
+use crate::change::Change;
+use crate::engine::Engine;
+use jiff::Timestamp;
+use wcp360_agent_proto::{AgentErrorCode, ConvergeRequest};
+use wcp360_store::jobs::LeasedJob;
+use wcp360_types::manifest::{AuditReference, ManifestSet};
+use wcp360_types::{AccountId, OperationId, Revision, Username};
+
+/// Attempts of asking nginx; each waits some seconds by itself.
+const VERIFY_ATTEMPTS: u32 = 3;
+
+/// Does one step.
+pub(crate) async fn step(
+    engine: &Engine,
+    run: &Run,
+    change: &Change,
+    base: Option<&Revision>,
+    name: &str,
+) -> Result<Done, StepError> {
+    match name {
+        PREPARE => prepare(engine, run, change, base).await,
+        APPLY => apply(engine, run).await,
+        VERIFY => verify(engine, run).await,
+        other => Err(StepError::Final(format!("this version does not know the step \"{other}\""))),
+    }
+}
+
+async fn prepare(engine: &Engine, run: &Run, change: &Change, base: Option<&Revision>) -> Result<Done, StepError> {
+    let before = current(engine, account(&run.job)?.1).await?;
+    let revision = before.as_ref().map(ManifestSet::revision);
+    if base.is_some() && base != revision.as_ref() {
+        return Err(StepError::Final("the account was changed before it was this job's turn; look again".into()));
+    }
+    let resolved = change.resolve(before.as_ref(), Timestamp::now());
+    let desired = resolved.map_err(|problem| StepError::Final(problem.detail))?;
+    let note = match (&revision, &desired) {
+        (Some(from), Some(to)) => format!("from revision {} to {}", from.short(), to.revision().short()),
+        (None, Some(to)) => format!("new, revision {}", to.revision().short()),
+        (Some(from), None) => format!("from revision {} to nothing", from.short()),
+        (None, None) => "nothing to do".into(),
+    };
+    let prepared = Prepared { operation: OperationId::new(), before, desired };
+    Ok(Done { artifact: Some(json(&prepared)), notes: vec![note], write: None })
+}
+
+async fn apply(engine: &Engine, run: &Run) -> Result<Done, StepError> {
+    let prepared: Prepared = run.artifact(PREPARE)?;
+    let (id, name) = account(&run.job)?;
+    let request = ConvergeRequest {
+        operation: prepared.operation,
+        base_revision: prepared.before.as_ref().map(ManifestSet::revision),
+        desired: prepared.desired,
+        audit: reference(&run.job),
+    };
+    let done = engine.inner.agent.converge(name, &request).await?;
+    let after = done.record.map(|record| record.manifests);
+    let mut notes = done.notes;
+    notes.extend(done.applied.resources.iter().map(|r| format!("{} ({})", r.key, r.summary)));
+    let artifact = json(&Applied { after: after.clone(), plan: done.applied });
+    Ok(Done { artifact: Some(artifact), notes, write: Some(index(id, after, run.job.id)) })
+}
+
+async fn verify(engine: &Engine, run: &Run) -> Result<Done, StepError> {
+    let prepared: Prepared = run.artifact(PREPARE)?;
+    let applied: Applied = run.artifact(APPLY)?;
+    let verified = engine.inner.gateway.verify(prepared.before.as_ref(), applied.after.as_ref()).await;
+    let note = verified.map_err(|message| StepError::Transient { message, attempts: VERIFY_ATTEMPTS })?;
+    Ok(Done { notes: vec![note], ..Done::default() })
+}
+
+/// Takes back what the job did, as far as it did anything. The agent has put back a failed `apply` by itself.
+pub(crate) async fn unwind(engine: &Engine, run: &Run) -> Result<Unwound, StepError> {
+    let (id, name) = account(&run.job)?;
+    let Ok(prepared) = run.artifact::<Prepared>(PREPARE) else {
+        // Nothing was done: the index is put back to what the agent says is there.
+        let current = current(engine, name).await?;
+        return Ok(Unwound::Back { notes: Vec::new(), write: Some(index(id, current, run.job.id)) });
+    };
+    // An `apply` that was interrupted may have been done all the same: what is there decides.
+    let now = current(engine, name).await?;
+    let revision = now.as_ref().map(ManifestSet::revision);
+    if revision != prepared.before.as_ref().map(ManifestSet::revision) {
+        let request = ConvergeRequest {
+            operation: OperationId::new(),
+            base_revision: revision,
+            desired: prepared.before.clone(),
+            audit: reference(&run.job),
+        };
+        if let Err(error) = engine.inner.agent.converge(name, &request).await {
+            return match StepError::from(error) {
+                StepError::Final(message) => Ok(Unwound::Not(message)),
+                other => Err(other),
+            };
+        }
+    }
+    let notes = vec!["everything is as it was before".into()];
+    Ok(Unwound::Back { notes, write: Some(index(id, prepared.before, run.job.id)) })
+}
+
+/// The revisions between which the job led.
+pub(crate) fn ending(run: &Run) -> Ending {
+    let before = run.artifact::<Prepared>(PREPARE).ok().and_then(|p| p.before).map(|set| set.revision());
+    let after = run.artifact::<Applied>(APPLY).ok().and_then(|a| a.after).map(|set| set.revision());
+    Ending { before, after }
+}
+
+/// The manifests that the agent has; `None`: no account.
+async fn current(engine: &Engine, name: &Username) -> Result<Option<ManifestSet>, StepError> {
+    match engine.inner.agent.account(name).await {
+        Ok(record) => Ok(Some(record.manifests)),
+        Err(error) if error.code == AgentErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn account(job: &LeasedJob) -> Result<(AccountId, &Username), StepError> {
+    match (job.subject.account_id, &job.subject.account) {
+        (Some(id), Some(name)) => Ok((id, name)),
+        _ => Err(StepError::Final("the job does not say which account it is about".into())),
+    }
+}
+
+fn index(id: AccountId, manifests: Option<ManifestSet>, job: wcp360_types::JobId) -> Write {
+    Box::new(move |tx| tx.index_account(id, manifests.as_ref(), job))
+}
+
+fn reference(job: &LeasedJob) -> AuditReference {
+    AuditReference { action: job.request.operation.clone(), actor: job.request.actor.clone(), job: job.id }
+}

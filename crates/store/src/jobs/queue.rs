@@ -1,0 +1,150 @@
+//! Putting jobs in, and whose turn it is.
+
+use super::{NewJob, OPEN};
+use crate::db::params;
+use crate::row::{columns, to_json};
+use crate::{Lock, StoreError, Tx};
+use jiff::Timestamp;
+use wcp360_types::api::job::{JobState, JobStep};
+use wcp360_types::{JobId, UserId};
+
+impl Tx<'_> {
+    /// Queues a job.
+    ///
+    /// # Errors
+    /// The database's; so for all functions of this module.
+    pub fn insert_job(&mut self, new: &NewJob, now: Timestamp) -> Result<(), StoreError> {
+        let steps: Vec<JobStep> = (0..).zip(new.steps).map(|(index, name)| JobStep::queued(index, name)).collect();
+        let delayed = new.run_at.is_some_and(|at| at > now);
+        let (request, subject) = (&new.request, &new.subject);
+        self.lock(Lock::Lane(&subject.lane))?;
+        let sql = format!(
+            "INSERT INTO jobs (id, operation, lane, tenant, account_id, account, owner_id, actor, actor_id, source, \
+             request_id, payload, steps, state, priority, delayed, run_at, undoes, created_at, updated_at, lease_token, \
+             lease_until, cancel_requested, turn, head) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, 0, 0, 0, \
+             {}, {})",
+            turn("$4"),
+            if delayed { "0".to_owned() } else { is_head("$3") },
+        );
+        let values = params![
+            new.id,
+            &request.operation,
+            &subject.lane,
+            &subject.tenant,
+            subject.account_id,
+            subject.account.as_ref().map(|name| name.as_str()),
+            subject.owner_id,
+            &request.actor,
+            request.actor_id,
+            &request.source,
+            &request.request_id,
+            &request.payload,
+            to_json(&steps),
+            if delayed { JobState::Waiting } else { JobState::Queued }.as_str(),
+            new.priority,
+            delayed,
+            new.run_at.unwrap_or(now),
+            new.undoes,
+            now,
+        ];
+        self.execute(&sql, values)?;
+        if let Some(undone) = new.undoes {
+            self.execute("UPDATE jobs SET undone_by = $2 WHERE id = $1", params![undone, new.id])?;
+        }
+        Ok(())
+    }
+
+    /// Whether a lane has jobs that are not over, delayed ones aside.
+    pub fn is_lane_busy(&mut self, lane: &str) -> Result<bool, StoreError> {
+        let sql = format!("SELECT id FROM jobs WHERE lane = $1 AND state IN {OPEN} AND delayed = 0 LIMIT 1");
+        Ok(self.query_opt(&sql, params![lane])?.is_some())
+    }
+
+    /// Queues jobs whose time has come, and those whose worker is gone; how many.
+    pub fn wake_due(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let sql = "UPDATE jobs SET state = 'queued', updated_at = $1 WHERE state = 'waiting' AND run_at <= $1 AND delayed = 0";
+        let mut woken = self.execute(sql, params![now])?;
+        let sql =
+            "SELECT id, lane, tenant FROM jobs WHERE state = 'waiting' AND run_at <= $1 AND delayed = 1 LIMIT 100";
+        for row in self.query(sql, params![now])? {
+            let c = columns("jobs", &row);
+            let (id, lane, tenant) = (c.text("id")?, c.text("lane")?, c.text("tenant")?);
+            self.lock(Lock::Lane(&lane))?;
+            let sql = format!(
+                "UPDATE jobs SET state = 'queued', delayed = 0, updated_at = $4, turn = {}, head = {} \
+                 WHERE id = $1 AND state = 'waiting' AND delayed = 1",
+                turn("$3"),
+                is_head("$2")
+            );
+            woken += self.execute(&sql, params![id, lane, tenant, now])?;
+        }
+        let sql = "UPDATE jobs SET state = 'queued', updated_at = $1 WHERE state = 'running' AND lease_until < $1";
+        Ok(woken + self.execute(sql, params![now])?)
+    }
+
+    /// Whether [`Tx::wake_due`] would find something.
+    pub fn is_anything_due(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM jobs WHERE state = 'waiting' AND run_at <= $1 UNION ALL \
+                   SELECT id FROM jobs WHERE state = 'running' AND lease_until < $1 LIMIT 1";
+        Ok(self.query_opt(sql, params![now])?.is_some())
+    }
+
+    /// When the next waiting job wants to run.
+    pub fn next_run(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let row = self.query_one("SELECT MIN(run_at) AS at FROM jobs WHERE state = 'waiting'", &[])?;
+        columns("jobs", &row).maybe_time("at")
+    }
+
+    /// Makes the next job of a lane one that may run. Called whenever a job of it is over.
+    pub(super) fn promote(&mut self, lane: &str) -> Result<(), StoreError> {
+        let sql = format!(
+            "UPDATE jobs SET head = 1 WHERE id = \
+             (SELECT MIN(id) FROM jobs WHERE lane = $1 AND state IN {OPEN} AND delayed = 0) AND head = 0"
+        );
+        self.execute(&sql, params![lane])?;
+        Ok(())
+    }
+
+    /// The job that an earlier request with this key made, and what that request was.
+    pub fn idempotent(&mut self, user: UserId, key: &str) -> Result<Option<(String, JobId)>, StoreError> {
+        let sql = "SELECT name, request, job_id FROM idempotency WHERE user_id = $1 AND name = $2";
+        let row = self.query_opt(sql, params![user, key])?;
+        row.map(|row| {
+            let c = columns("idempotency", &row);
+            Ok((c.text("request")?, c.parsed("job_id")?))
+        })
+        .transpose()
+    }
+
+    /// Remembers which job a request with a key made.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] if the same key came a second time meanwhile.
+    pub fn remember_key(
+        &mut self,
+        user: UserId,
+        key: &str,
+        request: &str,
+        job: JobId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO idempotency (user_id, name, request, job_id, created_at) VALUES ($1, $2, $3, $4, $5)";
+        self.insert_new(sql, params![user, key, request, job, now], "idempotency key")
+    }
+}
+
+/// The turn of a tenant's next job: after those of its own that wait, and not before who waits already. A tenant that comes
+/// new goes beside the first of those who wait, not behind the last.
+fn turn(tenant: &str) -> String {
+    format!(
+        "(SELECT COALESCE(MAX(t), 0) + 1 FROM (SELECT MAX(turn) AS t FROM jobs WHERE tenant = {tenant} AND state IN {OPEN} \
+         UNION ALL SELECT MIN(turn) - 1 AS t FROM jobs WHERE state IN {OPEN}) AS turns)"
+    )
+}
+
+fn is_head(lane: &str) -> String {
+    format!(
+        "CASE WHEN EXISTS (SELECT 1 FROM jobs WHERE lane = {lane} AND state IN {OPEN} AND delayed = 0) THEN 0 ELSE 1 END"
+    )
+}
