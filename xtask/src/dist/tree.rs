@@ -13,6 +13,7 @@ const DIRECTORIES: &[(&str, &str, bool)] = &[
     ("packaging/tmpfiles.d", "tmpfiles.d", true),
     ("packaging/pam", "pam", true),
     ("packaging/logrotate", "logrotate", true),
+    ("scripts/install.d", "scripts/install.d", true),
     ("ui/dist", "ui", false),
 ];
 /// Files that are copied.
