@@ -1,0 +1,49 @@
+//! Lists hold what the caller reaches, and nothing else.
+
+use crate::caller::{self, Verdict, visible};
+use crate::document;
+use crate::object::{Kind, Relation};
+use crate::policy::{Access, POLICY};
+use crate::report::Report;
+use crate::snapshot::items;
+use crate::world::World;
+use serde_json::Value;
+
+#[test]
+fn lists_hold_what_is_reached_and_nothing_else() {
+    let world = World::get();
+    let _quiet = world.quiet();
+    let mut report = Report::default();
+    for rule in POLICY {
+        let (Kind::ListOf(kind, field), Access::Needs(_, reach)) = (rule.object, rule.access) else { continue };
+        let operation = document::find(rule.operation);
+        for caller in caller::all(world) {
+            if caller.verdict(rule, Relation::Own) != Verdict::Allowed {
+                continue;
+            }
+            let listed = items(&caller.credential(world), &operation.path);
+            for relation in [Relation::Own, Relation::Sibling, Relation::Foreign, Relation::Missing] {
+                let names = world.names(*kind, relation, caller.role());
+                // The trail tells everybody what they themselves tried, also in vain.
+                let others = |item: &&Value| {
+                    relation < Relation::Foreign || item["actor"] != world.login(caller.role()).as_str()
+                };
+                let there = listed.iter().filter(others).any(|item| item[field] == names[0].1.as_str());
+                let expected = visible(reach[caller.role()], relation);
+                report.equal(|| format!("{relation:?} in {} of {}", rule.operation, caller.name), there, expected);
+            }
+            // Neither as the thing listed nor anywhere in it.
+            if reach[caller.role()] != crate::policy::Reach::All {
+                let foreign = world.account(Relation::Foreign);
+                let theirs = listed
+                    .iter()
+                    .filter(|item| item["actor"].is_null() || item["actor"] != world.login(caller.role()).as_str());
+                let text: String = theirs.map(Value::to_string).collect();
+                report.holds(!text.contains(&foreign), || {
+                    format!("{} of {} tells of {foreign}", rule.operation, caller.name)
+                });
+            }
+        }
+    }
+    report.end("lists");
+}

@@ -1,0 +1,183 @@
+//! The policy, written by hand: this table and the panel's own are compared by trying.
+//!
+//! A new operation is one line here. Without it the suite fails, and so it does with a line that has no operation.
+
+use crate::object::Kind::{self, *};
+use Reach::*;
+
+/// How far somebody with a role reaches with an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Not at all: 403, whatever is named.
+    Never,
+    /// What is the caller's own.
+    Own,
+    /// What is the caller's own and what lies under it.
+    Tree,
+    /// Everything.
+    All,
+}
+
+/// Who may call an operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Access {
+    /// Anybody, without login.
+    Public,
+    /// Who holds the permission, as far as the role reaches: client, reseller, admin, root.
+    Needs(&'static str, [Reach; 4]),
+}
+
+/// One line of the policy.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// The operation's id in the document.
+    pub(crate) operation: &'static str,
+    /// What its path names, or what it lists.
+    pub(crate) object: Kind,
+    /// Who may.
+    pub(crate) access: Access,
+    /// The status of success.
+    pub(crate) success: u16,
+    /// A body that is accepted. `{fresh}` is a new name, others are the path's parameters.
+    pub(crate) body: &'static str,
+}
+
+const fn open(operation: &'static str) -> Rule {
+    Rule { operation, object: Nothing, access: Access::Public, success: 200, body: "" }
+}
+
+const fn rule(
+    operation: &'static str,
+    object: Kind,
+    permission: &'static str,
+    reach: [Reach; 4],
+    success: u16,
+    body: &'static str,
+) -> Rule {
+    Rule { operation, object, access: Access::Needs(permission, reach), success, body }
+}
+
+/// Paths that anybody may read although they are no operation.
+pub(crate) const PUBLIC_PATHS: &[&str] = &["/openapi.json"];
+
+/// The matrix. The four columns are client, reseller, admin, root.
+#[rustfmt::skip]
+pub(crate) const POLICY: &[Rule] = &[
+    open("health.show"),
+    open("setup.status"),
+    open("setup.run"),
+    open("session.login"),
+    rule("metrics.show",       Nothing,                      "metrics.read",    [Never, Never, All,   All],   200, ""),
+    rule("session.show",       Nothing,                      "self.manage",     [Own,   Own,   Own,   Own],   200, ""),
+    rule("session.logout",     Nothing,                      "self.manage",     [Own,   Own,   Own,   Own],   204, ""),
+    rule("tokens.list",        ListOf(&Token, "id"),         "self.manage",     [Own,   Own,   Own,   Own],   200, ""),
+    rule("tokens.create",      Nothing,                      "self.manage",     [Own,   Own,   Own,   Own],   201, r#"{"name":"{fresh}"}"#),
+    rule("tokens.revoke",      Token,                        "self.manage",     [Own,   Own,   Own,   Own],   204, ""),
+    rule("users.list",         ListOf(&Login, "username"),   "users.read",      [Never, Tree,  All,   All],   200, ""),
+    rule("users.create",       Nothing,                      "users.manage",    [Never, Never, All,   All],   201, r#"{"username":"{fresh}","role":"reseller","password":"a fresh password"}"#),
+    rule("users.delete",       Reseller,                     "users.manage",    [Never, Never, All,   All],   204, ""),
+    rule("users.set-password", Login,                        "self.manage",     [Own,   Tree,  All,   All],   204, r#"{"password":"the password of {user}"}"#),
+    rule("packages.list",      ListOf(&Package, "name"),     "packages.read",   [Never, Tree,  All,   All],   200, ""),
+    rule("packages.show",      Package,                      "packages.read",   [Never, Tree,  All,   All],   200, ""),
+    rule("packages.create",    Nothing,                      "packages.manage", [Never, Own,   All,   All],   201, r#"{"name":"{fresh}"}"#),
+    rule("packages.update",    Package,                      "packages.manage", [Never, Own,   All,   All],   200, r#"{"name":"{package}","description":"changed"}"#),
+    rule("packages.delete",    Package,                      "packages.manage", [Never, Own,   All,   All],   204, ""),
+    rule("accounts.list",      ListOf(&Account, "username"), "accounts.read",   [Own,   Tree,  All,   All],   200, ""),
+    rule("accounts.show",      Account,                      "accounts.read",   [Own,   Tree,  All,   All],   200, ""),
+    rule("accounts.create",    Nothing,                      "accounts.manage", [Never, Tree,  All,   All],   202, r#"{"username":"{fresh}","primary_domain":"{fresh}.test","package":"starter"}"#),
+    rule("accounts.suspend",   Account,                      "accounts.manage", [Never, Tree,  All,   All],   202, r#"{"reason":"why not"}"#),
+    rule("accounts.unsuspend", Suspended,                    "accounts.manage", [Never, Tree,  All,   All],   202, ""),
+    rule("accounts.delete",    Account,                      "accounts.manage", [Never, Tree,  All,   All],   202, ""),
+    rule("domains.list",       Account,                      "domains.read",    [Own,   Tree,  All,   All],   200, ""),
+    rule("domains.add",        Account,                      "domains.manage",  [Own,   Tree,  All,   All],   202, r#"{"domain":"{fresh}.{account}.test"}"#),
+    rule("domains.remove",     Domain,                       "domains.manage",  [Own,   Tree,  All,   All],   202, ""),
+    rule("jobs.list",          ListOf(&Account, "account"),  "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
+    rule("jobs.show",          Job,                          "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
+    rule("jobs.log",           Job,                          "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
+    rule("audit.list",         ListOf(&Account, "target"),   "audit.read",      [Never, Tree,  All,   All],   200, ""),
+];
+
+/// What no limited token does, whatever its scopes: who sets a password can log in with it, and then has all the rights that
+/// the token was not given.
+pub(crate) const LIMITED: &[&str] = &["users.set-password"];
+
+/// What a reference inside a request may name: tried with the caller's own, with a foreign and with a missing object. The
+/// last two are answered alike. `{x}` is the name, `{fresh}` a new one, `{account}` the caller's own account.
+pub(crate) struct Reference {
+    /// The operation.
+    pub(crate) operation: &'static str,
+    /// Who asks: 0 client, 1 reseller.
+    pub(crate) role: usize,
+    /// What is named.
+    pub(crate) object: Kind,
+    /// The query.
+    pub(crate) query: &'static str,
+    /// The body.
+    pub(crate) body: &'static str,
+    /// The status for the own one, with `dry_run` where there is such a thing.
+    pub(crate) own: u16,
+    /// The status for foreign and missing ones.
+    pub(crate) others: u16,
+}
+
+const fn reference(
+    operation: &'static str,
+    role: usize,
+    object: Kind,
+    query: &'static str,
+    body: &'static str,
+    own: u16,
+    others: u16,
+) -> Reference {
+    Reference { operation, role, object, query, body, own, others }
+}
+
+/// All references in bodies and queries.
+#[rustfmt::skip]
+pub(crate) const REFERENCES: &[Reference] = &[
+    reference("accounts.create", 1, Reseller, "", r#"{"username":"{fresh}","primary_domain":"{fresh}.test","package":"starter","owner":"{x}"}"#, 200, 422),
+    reference("accounts.create", 1, Login,    "", r#"{"username":"{fresh}","primary_domain":"{fresh}.test","package":"starter","owner":"{x}"}"#, 422, 422),
+    reference("accounts.create", 1, Package,  "", r#"{"username":"{fresh}","primary_domain":"{fresh}.test","package":"{x}"}"#, 200, 422),
+    reference("domains.add",     0, Domain,   "", r#"{"domain":"{fresh}-alias.test","kind":"alias","target":"{x}"}"#, 200, 422),
+    reference("accounts.list",   1, Package,  "package={x}", "", 200, 200),
+    reference("accounts.list",   1, Account,  "search={x}",  "", 200, 200),
+    reference("accounts.list",   0, Account,  "search={x}",  "", 200, 200),
+    reference("jobs.list",       1, Account,  "account={x}", "", 200, 200),
+    reference("jobs.list",       0, Account,  "account={x}", "", 200, 200),
+    reference("audit.list",      1, Account,  "target={x}",  "", 200, 200),
+    reference("audit.list",      1, Login,    "actor={x}",   "", 200, 200),
+];
+
+/// People of the panel itself, as targets of what is done to people: operation, caller's role, and whether a target that is
+/// a reseller, another admin, root is reached. The rest of the table is about clients.
+#[rustfmt::skip]
+pub(crate) const STAFF: &[(&str, usize, [bool; 3])] = &[
+    ("users.set-password", 0, [false, false, false]),
+    ("users.set-password", 1, [false, false, false]),
+    ("users.set-password", 2, [true,  false, false]),
+    ("users.set-password", 3, [true,  true,  true]),
+    ("users.delete",       2, [true,  false, false]),
+    ("users.delete",       3, [true,  true,  false]),
+];
+
+/// The line of an operation.
+///
+/// # Panics
+/// Without one.
+pub(crate) fn find(operation: &str) -> &'static Rule {
+    POLICY.iter().find(|r| r.operation == operation).unwrap_or_else(|| panic!("no line for {operation} in policy.rs"))
+}
+
+/// All permissions in the table.
+pub(crate) fn permissions() -> Vec<&'static str> {
+    let mut all: Vec<&str> = POLICY
+        .iter()
+        .filter_map(|rule| match rule.access {
+            Access::Needs(permission, _) => Some(permission),
+            Access::Public => None,
+        })
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

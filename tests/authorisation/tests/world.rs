@@ -1,0 +1,298 @@
+//! The people and objects that the matrix is tried with. Made once per run, under names of their own.
+
+use crate::http::{Answer, Credential, browse, call};
+use crate::object::{Kind, Names, Relation};
+use crate::{host, policy};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The people and objects.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// Part of all names: a host can be used by several runs.
+    tag: String,
+    /// Client, reseller, admin, root.
+    pub(crate) tokens: [Credential; 4],
+    /// The same people's sessions, as far as they were needed.
+    sessions: Mutex<[Option<Credential>; 4]>,
+    /// Root's tokens with scopes.
+    pub(crate) scoped: Vec<(Vec<&'static str>, Credential)>,
+    /// Credentials that are none (any more), with what is wrong with them.
+    pub(crate) strangers: Vec<(String, Credential)>,
+    /// Those of a suspended account's owner.
+    pub(crate) suspended: Vec<(String, Credential)>,
+    root_name: String,
+    root_password: String,
+    /// Jobs that created own, sibling, foreign.
+    jobs: [String; 3],
+    /// Ids of tokens: of the four roles, and of sibling's and foreign's owners.
+    spare_tokens: [String; 6],
+    fresh: AtomicUsize,
+    busy: Mutex<()>,
+}
+
+/// What must never be in an answer: hashes as they are stored, and passwords.
+static SECRETS: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Looks through an answer for secrets.
+///
+/// # Panics
+/// If there is one.
+pub(crate) fn look_for_secrets(answer: &Answer) {
+    let always = ["$argon2", "password_hash", "secret_hash"];
+    let known = SECRETS.get().into_iter().flatten().map(String::as_str);
+    let headers = format!("{:?}", answer.headers);
+    for secret in always.into_iter().chain(known) {
+        assert!(!answer.body.contains(secret) && !headers.contains(secret), "{secret:?} is in an answer: {answer:?}");
+    }
+}
+
+/// How many secrets are looked for in every answer.
+pub(crate) fn secrets_known() -> usize {
+    SECRETS.get().map_or(0, Vec::len)
+}
+
+impl World {
+    /// The world.
+    pub(crate) fn get() -> &'static World {
+        static WORLD: OnceLock<World> = OnceLock::new();
+        WORLD.get_or_init(World::make)
+    }
+
+    /// Held by a test while nobody else may change anything.
+    pub(crate) fn quiet(&self) -> MutexGuard<'_, ()> {
+        // A test that failed says so itself.
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The account of a relation; for what is missing a name of the same length.
+    pub(crate) fn account(&self, relation: Relation) -> String {
+        format!("m{}{}", self.tag, ["own", "sib", "far", "nil"][relation as usize])
+    }
+
+    fn halted(&self, relation: Relation) -> String {
+        format!("m{}{}", self.tag, ["hon", "hsi", "hfa", "hni"][relation as usize])
+    }
+
+    /// A person of the panel itself: `sel`, `riv`, `adm`, `ad2`; others are missing.
+    pub(crate) fn person(&self, who: &str) -> String {
+        format!("m{}-{who}", self.tag)
+    }
+
+    /// The login of a role.
+    pub(crate) fn login(&self, role: usize) -> String {
+        match role {
+            0 => self.account(Relation::Own),
+            1 => self.person("sel"),
+            2 => self.person("adm"),
+            _ => self.root_name.clone(),
+        }
+    }
+
+    /// The password of a login that this world made, or of root.
+    pub(crate) fn password(&self, login: &str) -> String {
+        if login == self.root_name { self.root_password.clone() } else { format!("the password of {login}") }
+    }
+
+    /// A name that was not used before.
+    pub(crate) fn fresh(&self) -> String {
+        format!("f{}{:04}", self.tag, self.fresh.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The names of an object for a caller with a role.
+    pub(crate) fn names(&self, kind: Kind, relation: Relation, role: usize) -> Names {
+        let index = relation as usize;
+        let missing_id = "019f0000-0000-7000-8000-000000000000".to_owned();
+        match kind {
+            Kind::Nothing | Kind::ListOf(..) => Vec::new(),
+            Kind::Account => vec![("account", self.account(relation))],
+            Kind::Suspended => vec![("account", self.halted(relation))],
+            Kind::Login => vec![("user", self.account(relation))],
+            Kind::Reseller => vec![("user", self.person(["sel", "sel", "riv", "nil"][index]))],
+            Kind::Package => vec![("package", format!("m{}-{}", self.tag, ["pko", "pks", "pkf", "pkn"][index]))],
+            Kind::Job => vec![("job", self.jobs.get(index).cloned().unwrap_or(missing_id))],
+            Kind::Token => {
+                let index = [role, 4, 5, 6][index];
+                vec![("token", self.spare_tokens.get(index).cloned().unwrap_or(missing_id))]
+            }
+            Kind::Domain => {
+                let (account, domain) = match relation {
+                    Relation::Crossed => (Relation::Own, Relation::Foreign),
+                    Relation::CrossedMissing => (Relation::Own, Relation::Missing),
+                    other => (other, other),
+                };
+                vec![("account", self.account(account)), ("domain", format!("sub.{}.test", self.account(domain)))]
+            }
+        }
+    }
+
+    /// A session of a role that is not over.
+    pub(crate) fn session(&self, role: usize) -> Credential {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &sessions[role]
+            && call(known, "GET", "/session", "").status == 200
+        {
+            return known.clone();
+        }
+        let login = self.login(role);
+        let session = log_in(&login, &self.password(&login));
+        sessions[role] = Some(session.clone());
+        session
+    }
+
+    /// Waits until no job is waiting or being worked on.
+    pub(crate) fn settle(&self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        for state in ["queued", "running", "waiting"] {
+            while !call(&self.tokens[3], "GET", &format!("/jobs?limit=1&state={state}"), "").json()["items"]
+                .as_array()
+                .is_none_or(Vec::is_empty)
+            {
+                assert!(Instant::now() < until, "jobs don't end");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+
+    fn make() -> World {
+        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_secs();
+        let tag: String = (0..4).map(|place| char::from(b'a' + (seconds / 26u64.pow(place) % 26) as u8)).collect();
+        let root = Credential::Token(host::sh("cat /etc/wcp360/api.key"));
+        let file = host::sh("cat /root/wcp360-credentials.txt");
+        let line = |key: &str| {
+            file.lines().find_map(|l| l.strip_prefix(key)).expect("the installer wrote it").trim().to_owned()
+        };
+        let mut world = World {
+            tag,
+            tokens: [Credential::Nothing, Credential::Nothing, Credential::Nothing, root],
+            sessions: Mutex::default(),
+            scoped: Vec::new(),
+            strangers: Vec::new(),
+            suspended: Vec::new(),
+            root_name: line("username:"),
+            root_password: line("password:"),
+            jobs: Default::default(),
+            spare_tokens: Default::default(),
+            fresh: AtomicUsize::new(0),
+            busy: Mutex::new(()),
+        };
+        world.people();
+        world.accounts();
+        world.credentials();
+        let columns = "SELECT password_hash FROM users WHERE password_hash IS NOT NULL \
+                       UNION SELECT secret_hash FROM tokens UNION SELECT secret_hash FROM sessions;";
+        let mut secrets: Vec<String> = host::sql(columns).lines().map(str::to_owned).collect();
+        secrets.extend([0, 1, 2, 3].map(|role| world.password(&world.login(role))));
+        SECRETS.set(secrets).expect("the world is made once");
+        world
+    }
+
+    fn people(&mut self) {
+        for (who, role) in [("adm", "admin"), ("ad2", "admin"), ("sel", "reseller"), ("riv", "reseller")] {
+            let name = self.person(who);
+            let body = json!({"username": name, "role": role, "password": self.password(&name)});
+            must(&self.tokens[3], "POST", "/users", &body, 201);
+        }
+        self.tokens[1] = self.token_of(&self.person("sel")).0;
+        self.tokens[2] = self.token_of(&self.person("adm")).0;
+        let rival = self.token_of(&self.person("riv")).0;
+        for (owner, relation, visibility) in [
+            (&self.tokens[1], Relation::Own, "private"),
+            (&self.tokens[3], Relation::Sibling, "public"),
+            (&rival, Relation::Foreign, "private"),
+        ] {
+            let name = &self.names(Kind::Package, relation, 0)[0].1;
+            must(owner, "POST", "/packages", &json!({"name": name, "visibility": visibility}), 201);
+        }
+    }
+
+    fn accounts(&mut self) {
+        let relations = [Relation::Own, Relation::Sibling, Relation::Foreign];
+        let rival = self.token_of(&self.person("riv")).0;
+        let owners = [self.tokens[1].clone(), self.tokens[1].clone(), rival];
+        let create = |owner: &Credential, name: &str| {
+            let body = json!({"username": name, "primary_domain": format!("{name}.test"), "package": "business",
+                              "password": self.password(name)});
+            job_of(&must(owner, "POST", "/accounts", &body, 202))
+        };
+        let jobs: Vec<String> = relations.iter().zip(&owners).map(|(r, o)| create(o, &self.account(*r))).collect();
+        for (relation, owner) in relations.iter().zip(&owners) {
+            create(owner, &self.halted(*relation));
+        }
+        self.settle();
+        self.jobs = jobs.try_into().expect("three");
+        for (relation, owner) in relations.iter().zip(&owners) {
+            let names = self.names(Kind::Domain, *relation, 0);
+            let path = format!("/accounts/{}/domains", names[0].1);
+            must(owner, "POST", &path, &json!({"domain": names[1].1}), 202);
+        }
+        let halted = self.halted(Relation::Own);
+        self.suspended = vec![
+            ("the token of a suspended client".into(), self.token_of(&halted).0),
+            ("the session of a suspended client".into(), log_in(&halted, &self.password(&halted))),
+        ];
+        for (relation, owner) in relations.iter().zip(&owners) {
+            must(owner, "POST", &format!("/accounts/{}/suspend", self.halted(*relation)), &json!({}), 202);
+        }
+        self.settle();
+    }
+
+    fn credentials(&mut self) {
+        let (client, client_id) = self.token_of(&self.account(Relation::Own));
+        self.tokens[0] = client;
+        let spare = |who: &Credential| must(who, "POST", "/tokens", &json!({"name": "spare"}), 201)["id"].clone();
+        let sibling = self.token_of(&self.account(Relation::Sibling)).0;
+        let foreign = self.token_of(&self.account(Relation::Foreign)).0;
+        let [a, b, c, d] = &self.tokens;
+        self.spare_tokens = [a, b, c, d, &sibling, &foreign].map(|who| spare(who).as_str().expect("an id").to_owned());
+        let mut scopes: Vec<Vec<&'static str>> = policy::permissions().into_iter().map(|p| vec![p]).collect();
+        scopes.push(Vec::new());
+        self.scoped = scopes
+            .into_iter()
+            .map(|scopes| {
+                let made = must(&self.tokens[3], "POST", "/tokens", &json!({"name": "limited", "scopes": scopes}), 201);
+                (scopes, secret_of(&made))
+            })
+            .collect();
+        self.strangers = crate::tokens::strangers(self, &client_id);
+    }
+
+    /// A token of somebody, made as people do: by logging in and giving the password again; and its id.
+    pub(crate) fn token_of(&self, login: &str) -> (Credential, String) {
+        let session = log_in(login, &self.password(login));
+        let body = json!({"name": "test", "password": self.password(login)});
+        let made = browse(&session, "POST", "/tokens", &body.to_string(), "");
+        assert_eq!(made.status, 201, "{made:?}");
+        let made = made.json();
+        must(&session, "DELETE", "/session", &Value::Null, 204);
+        (secret_of(&made), made["id"].as_str().expect("an id").to_owned())
+    }
+}
+
+/// The token in an answer that shows it once.
+pub(crate) fn secret_of(made: &Value) -> Credential {
+    Credential::Token(made["secret"].as_str().expect("a secret").to_owned())
+}
+
+/// The id of the job in an answer.
+pub(crate) fn job_of(answer: &Value) -> String {
+    answer["id"].as_str().expect("a job").to_owned()
+}
+
+/// Begins a session.
+pub(crate) fn log_in(login: &str, password: &str) -> Credential {
+    let body = json!({"username": login, "password": password}).to_string();
+    let answer = browse(&Credential::Nothing, "POST", "/session", &body, "");
+    assert_eq!(answer.status, 200, "{login}: {answer:?}");
+    Credential::Session(answer.session().expect("a session cookie"))
+}
+
+/// A call that has to succeed for the world to be there.
+pub(crate) fn must(who: &Credential, method: &str, path: &str, body: &Value, status: u16) -> Value {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = call(who, method, path, &body);
+    assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");
+    answer.json()
+}
