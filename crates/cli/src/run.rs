@@ -187,7 +187,12 @@ impl<'a> Run<'a> {
             let took = job
                 .finished_at
                 .map_or(String::new(), |end| format!(" in {} ms", end.duration_since(job.created_at).as_millis()));
-            self.note(&format!("{} {}: {}{took}.", job.operation, job.account, self.style.green("succeeded")))?;
+            self.note(&format!(
+                "{} {}: {}{took}.",
+                job.operation,
+                crate::job::subject(&job),
+                self.style.green("succeeded")
+            ))?;
         }
         Ok(())
     }

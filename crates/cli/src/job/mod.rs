@@ -17,6 +17,11 @@ pub fn parse(value: &Value) -> Result<Job, Failure> {
     watch::parse(value)
 }
 
+/// What a job is about, for a line about it.
+pub(crate) fn subject(job: &Job) -> &str {
+    job.account.as_ref().map_or("-", |name| name.as_str())
+}
+
 /// Nothing if a job ended well.
 ///
 /// # Errors

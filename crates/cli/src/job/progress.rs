@@ -51,7 +51,7 @@ impl Progress {
         if !job.state.is_final() {
             let at = job.steps.iter().find(|s| !s.state.is_final());
             let what = at.map_or("finishing", |step| step.name.as_str());
-            self.moving(&format!("{} {}: {}", job.operation, job.account, clean(what)));
+            self.moving(&format!("{} {}: {}", job.operation, super::subject(job), clean(what)));
         }
     }
 

@@ -83,7 +83,7 @@ pub(super) fn outcome(job: &Job) -> Result<(), Failure> {
     Err(Failure::Job {
         job: job.id.to_string(),
         operation: job.operation.clone(),
-        account: job.account.to_string(),
+        account: job.account.as_ref().map(ToString::to_string).unwrap_or_default(),
         ended: words(job.state),
         reason: job.error.clone().or(step).unwrap_or_else(|| "no reason was given".into()),
     })
