@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod api;
+pub mod applied;
 pub mod bootstrap;
 pub mod cert;
 pub mod config;

@@ -1,12 +1,11 @@
 //! The manifests on disk: the source of truth (ENG-04).
 //!
-//! A set is published in one step. All files are written into a sibling directory, put on disk, and the directory takes the
-//! place of the old one by an exchange of names.
+//! A set is published in one step. All files are written into a sibling directory, and the directory takes the place of the
+//! old one by an exchange of names. It is the journal that survives a power cut; what it took is published again from there.
 
-use crate::fsx::{Access, Fs, FsError, sync_together};
+use crate::fsx::{Access, Fs, FsError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::File;
 use std::sync::Arc;
 use wcp360_agent_proto::AccountRecord;
 use wcp360_agent_render::paths::USERS;
@@ -102,27 +101,22 @@ impl Manifests {
         let (place, new) = (format!("{USERS}/{name}"), format!("{USERS}/.new-{name}"));
         self.fs.remove_tree(&new)?;
         self.fs.ensure_dir(&new, PRIVATE_DIR)?;
-        let files = [
-            self.write(&new, "account", &set.account)?,
-            self.write(&new, "limits", &set.limits)?,
-            self.write(&new, "domains", &set.domains)?,
-            self.write(&new, "services", &set.services)?,
-            self.write(&new, "ssh", &set.ssh)?,
-            self.write(&new, "meta", meta)?,
-        ];
-        sync_together(&files).map_err(|e| FsError::new("write", &new, e))?;
-        self.fs.sync_dir(&new)?;
+        self.write(&new, "account", &set.account)?;
+        self.write(&new, "limits", &set.limits)?;
+        self.write(&new, "domains", &set.domains)?;
+        self.write(&new, "services", &set.services)?;
+        self.write(&new, "ssh", &set.ssh)?;
+        self.write(&new, "meta", meta)?;
         if self.fs.meta(&place)?.is_some() {
             self.fs.exchange(&new, &place)?;
         } else {
-            self.fs.rename_new(&new, &place)?;
+            return Ok(self.fs.rename_new(&new, &place)?);
         }
-        self.fs.sync_parent(&place)?;
         self.fs.remove_tree(&new)?;
         Ok(())
     }
 
-    fn write(&self, dir: &str, subject: &str, value: &impl Serialize) -> Result<File, ManifestsError> {
+    fn write(&self, dir: &str, subject: &str, value: &impl Serialize) -> Result<(), ManifestsError> {
         let path = format!("{dir}/{subject}.json");
         let text = serde_json::to_string_pretty(value)
             .map_err(|e| ManifestsError::Unreadable { path: path.clone(), reason: e.to_string() })?;
@@ -138,11 +132,16 @@ impl Manifests {
         self.fs.remove_tree(&old)?;
         if self.fs.meta(&place)?.is_some() {
             self.fs.rename_new(&place, &old)?;
-            self.fs.sync_parent(&place)?;
         }
         self.fs.remove_tree(&old)?;
-        // What an interrupted publication left.
-        self.fs.remove_tree(&format!("{USERS}/.new-{name}"))?;
-        Ok(())
+        self.tidy(name)
+    }
+
+    /// Takes away what an interrupted publication left.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn tidy(&self, name: &Username) -> Result<(), ManifestsError> {
+        Ok(self.fs.remove_tree(&format!("{USERS}/.new-{name}"))?)
     }
 }

@@ -20,6 +20,8 @@ use wcp360_agent_proto::DEFAULT_SOCKET;
 /// Why the daemon ends.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// How often what was changed is put on disk: as long, after a power cut, the journal is what has it.
+const CHECKPOINT: Duration = Duration::from_secs(30);
 const LOG: &str = "/var/log/wcp360/agent.log";
 /// Says that all accounts were compared with their manifests since the boot, by this version. In /run, so that it is gone
 /// after a boot.
@@ -92,6 +94,7 @@ async fn serve(layout: Layout, config: wcp360_types::node::NodeConfig) -> Result
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     in_background(&engine);
+    let shared = Arc::clone(&engine);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), backend = engine.services().name(), "ready");
     axum::serve(listener, router(Arc::new(App::new(engine))))
         .with_graceful_shutdown(async move {
@@ -99,7 +102,7 @@ async fn serve(layout: Layout, config: wcp360_types::node::NodeConfig) -> Result
             tracing::info!("stopping: what is under way is finished first");
         })
         .await?;
-    Ok(())
+    Ok(tokio::task::spawn_blocking(move || shared.checkpoint()).await??)
 }
 
 /// Listens on the agent's socket, which core may write to and nobody else.
@@ -125,6 +128,14 @@ fn in_background(engine: &Arc<Engine>) {
         move || {
             if shared.unfinished() > 0 {
                 shared.recover();
+            }
+        }
+    });
+    let shared = Arc::clone(engine);
+    every(CHECKPOINT, move || {
+        move || {
+            if let Err(error) = shared.checkpoint() {
+                tracing::error!(%error, "the disk does not take what was changed; the journal has it");
             }
         }
     });

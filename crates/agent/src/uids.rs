@@ -17,20 +17,16 @@ pub enum UidError {
     Io(String),
 }
 
-impl From<FsError> for UidError {
-    fn from(error: FsError) -> Self {
-        Self::Io(error.to_string())
-    }
-}
-
-/// Gives out numbers. The next one is on disk before a number is used, so that neither a deletion nor a crash makes one
-/// come twice: files of a deleted account can't become somebody else's.
+/// Gives out numbers. The journal has a number on disk before it is used, and the record here is brought up to date before
+/// the journal forgets, so that neither a deletion nor a crash makes one come twice: files of a deleted account can't
+/// become somebody else's.
 #[derive(Debug)]
 pub struct Uids {
     fs: Arc<Fs>,
     min: u32,
     max: u32,
     next: Mutex<u32>,
+    recorded: Mutex<u32>,
 }
 
 fn path() -> String {
@@ -59,7 +55,7 @@ impl Uids {
         };
         let highest = used.iter().copied().filter(|uid| (min..=max).contains(uid)).max();
         let next = recorded.max(min).max(highest.map_or(0, |uid| uid + 1));
-        Ok(Self { fs, min, max, next: Mutex::new(next) })
+        Ok(Self { fs, min, max, next: Mutex::new(next), recorded: Mutex::new(recorded) })
     }
 
     /// The number that would be given next.
@@ -70,7 +66,7 @@ impl Uids {
     /// A number that was never given, and that nobody else has.
     ///
     /// # Errors
-    /// None is left, or it can't be recorded.
+    /// None is left, or the user database can't be read.
     pub fn allocate(&self, taken: impl Fn(u32) -> Result<bool, UserDbError>) -> Result<u32, UidError> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let mut uid = *next;
@@ -80,9 +76,22 @@ impl Uids {
         if uid > self.max {
             return Err(UidError::Exhausted(self.min, self.max));
         }
-        let access = Access { uid: 0, gid: 0, mode: 0o600 };
-        self.fs.write(&path(), format!("{}\n", uid + 1).as_bytes(), access, Durability::Durable)?;
         *next = uid + 1;
         Ok(uid)
+    }
+
+    /// Records where it was left off; on disk when this returns.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn record(&self) -> Result<(), FsError> {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.peek();
+        if *recorded != next {
+            let access = Access { uid: 0, gid: 0, mode: 0o600 };
+            self.fs.write(&path(), format!("{next}\n").as_bytes(), access, Durability::Durable)?;
+            *recorded = next;
+        }
+        Ok(())
     }
 }

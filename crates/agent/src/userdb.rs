@@ -7,10 +7,12 @@
 //! Lines of other users are kept byte for byte. Every change is idempotent, so that one which a crash interrupted between
 //! two files is completed by making it again.
 
+mod files;
 mod lines;
 
 use crate::crash;
-use crate::fsx::{Access, Durability, Fs, FsError};
+use crate::fsx::{Access, Fs, FsError};
+use files::Files;
 use lines::Lines;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,7 +79,7 @@ struct Request {
 
 /// The four files, with one thread that changes them.
 pub struct UserDb {
-    fs: Arc<Fs>,
+    files: Arc<Files>,
     queue: Mutex<Sender<Request>>,
     rewrites: Arc<AtomicU64>,
 }
@@ -92,12 +94,13 @@ impl UserDb {
             fs.remove_temporary(file).map_err(|e| e.source)?;
         }
         let (queue, requests) = channel();
-        let worker = Arc::clone(&fs);
+        let files = Arc::new(Files::new(fs));
+        let worker = Arc::clone(&files);
         let rewrites = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&rewrites);
         let thread = std::thread::Builder::new().name("userdb".into());
         thread.spawn(move || serve(&worker, &requests, &counted))?;
-        Ok(Self { fs, queue: Mutex::new(queue), rewrites })
+        Ok(Self { files, queue: Mutex::new(queue), rewrites })
     }
 
     /// How often the files were rewritten since the start.
@@ -136,8 +139,8 @@ impl UserDb {
     /// # Errors
     /// The files can't be read.
     pub fn find(&self, name: &str) -> Result<Option<UserState>, UserDbError> {
-        let passwd = Lines::read(&self.fs, PASSWD)?;
-        let group = Lines::read(&self.fs, GROUP)?;
+        let passwd = self.files.read(PASSWD)?;
+        let group = self.files.read(GROUP)?;
         let group = group.get(name).and_then(|fields| fields.get(2)?.parse::<u32>().ok());
         let Some(user) = passwd.get(name) else {
             // A group of that name without a user stands in the way as well.
@@ -151,7 +154,7 @@ impl UserDb {
         };
         let number = |n: usize| user.get(n).and_then(|f| f.parse().ok()).unwrap_or(u32::MAX);
         let text = |n: usize| user.get(n).map_or(String::new(), |f| (*f).to_owned());
-        let shadow = Lines::read(&self.fs, SHADOW)?;
+        let shadow = self.files.read(SHADOW)?;
         let locked = shadow.get(name).and_then(|fields| {
             match (fields.get(1)?.starts_with('!'), fields.get(7)?.is_empty(), fields.get(7) == Some(&EXPIRED)) {
                 (true, _, true) => Some(true),
@@ -171,7 +174,7 @@ impl UserDb {
     pub fn numbers(&self) -> Result<HashSet<u32>, UserDbError> {
         let mut out = HashSet::new();
         for file in [PASSWD, GROUP] {
-            out.extend(Lines::read(&self.fs, file)?.column(2).filter_map(|field| field.parse::<u32>().ok()));
+            out.extend(self.files.read(file)?.column(2).filter_map(|field| field.parse::<u32>().ok()));
         }
         Ok(out)
     }
@@ -181,7 +184,7 @@ impl UserDb {
     /// # Errors
     /// The files can't be read.
     pub fn is_number_taken(&self, number: u32) -> Result<bool, UserDbError> {
-        Ok(Lines::read(&self.fs, PASSWD)?.has(2, number) || Lines::read(&self.fs, GROUP)?.has(2, number))
+        Ok(self.files.read(PASSWD)?.has(2, number) || self.files.read(GROUP)?.has(2, number))
     }
 
     /// The number of a system group such as `www-data`.
@@ -189,7 +192,7 @@ impl UserDb {
     /// # Errors
     /// The file can't be read.
     pub fn group_id(&self, name: &str) -> Result<Option<u32>, UserDbError> {
-        Ok(Lines::read(&self.fs, GROUP)?.get(name).and_then(|fields| fields.get(2)?.parse().ok()))
+        Ok(self.files.read(GROUP)?.get(name).and_then(|fields| fields.get(2)?.parse().ok()))
     }
 
     /// The number of a system user such as `www-data`.
@@ -197,15 +200,15 @@ impl UserDb {
     /// # Errors
     /// The file can't be read.
     pub fn user_id(&self, name: &str) -> Result<Option<u32>, UserDbError> {
-        Ok(Lines::read(&self.fs, PASSWD)?.get(name).and_then(|fields| fields.get(2)?.parse().ok()))
+        Ok(self.files.read(PASSWD)?.get(name).and_then(|fields| fields.get(2)?.parse().ok()))
     }
 }
 
-fn serve(fs: &Fs, requests: &Receiver<Request>, rewrites: &AtomicU64) {
+fn serve(files: &Files, requests: &Receiver<Request>, rewrites: &AtomicU64) {
     while let Ok(first) = requests.recv() {
         let mut batch = vec![first];
         batch.extend(requests.try_iter());
-        let results = apply(fs, &batch);
+        let results = apply(files, &batch);
         rewrites.fetch_add(1, Ordering::Relaxed);
         match results {
             Ok(results) => {
@@ -224,14 +227,15 @@ fn serve(fs: &Fs, requests: &Receiver<Request>, rewrites: &AtomicU64) {
 }
 
 /// Applies a batch: one result for each request, or one error for all.
-fn apply(fs: &Fs, batch: &[Request]) -> Result<Vec<Result<(), UserDbError>>, UserDbError> {
+fn apply(files: &Files, batch: &[Request]) -> Result<Vec<Result<(), UserDbError>>, UserDbError> {
     let started = Instant::now();
+    let fs = files.fs();
     let _lock = lock(fs)?;
-    let mut passwd = Lines::read(fs, PASSWD)?;
-    let mut shadow = Lines::read(fs, SHADOW)?;
-    let mut group = Lines::read(fs, GROUP)?;
+    let mut passwd = files.read(PASSWD)?;
+    let mut shadow = files.read(SHADOW)?;
+    let mut group = files.read(GROUP)?;
     // Not every system has one; then we don't make one.
-    let mut gshadow = Lines::read(fs, GSHADOW)?;
+    let mut gshadow = files.read(GSHADOW)?;
     let today = jiff::Timestamp::now().as_second() / 86_400;
     let mut results = Vec::with_capacity(batch.len());
     for request in batch {
@@ -256,15 +260,17 @@ fn apply(fs: &Fs, batch: &[Request]) -> Result<Vec<Result<(), UserDbError>>, Use
     }
     // The order in which a half-done sequence harms nobody: a group without a user, and a user who can't log in because
     // there is no password for it, before one who can.
+    let mut changed = Vec::new();
     for (lines, path, mode) in
         [(&group, GROUP, 0o644), (&gshadow, GSHADOW, 0o640), (&passwd, PASSWD, 0o644), (&shadow, SHADOW, 0o640)]
     {
         if lines.changed() {
-            crash::point("userdb");
             let access = fs.meta(path)?.map_or(Access { uid: 0, gid: 0, mode }, |meta| meta.access);
-            fs.write(path, lines.bytes(), access, Durability::Durable)?;
+            changed.push((path, lines.bytes(), access));
         }
     }
+    crash::point("userdb");
+    fs.write_together(&changed)?;
     tracing::debug!(changes = batch.len(), micros = started.elapsed().as_micros() as u64, "user database rewritten");
     Ok(results)
 }

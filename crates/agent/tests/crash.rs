@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod machine;
+mod powercut;
 
 use machine::*;
+use powercut::{Chance, power_cut};
 use std::path::Path;
 use std::process::Command;
 use wcp360_agent_proto::AgentErrorCode;
@@ -181,4 +183,75 @@ fn eng_02_killed_anywhere_it_ends_before_or_after() {
         copy(&after_dir, &before_dir);
     }
     println!("{total} crash points");
+}
+
+/// The boot that the machine in `root` is in: another one says that there was a power cut.
+fn boot(root: &Path, id: &str) {
+    let dir = root.join("proc/sys/kernel/random");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("boot_id"), id).unwrap();
+}
+
+#[test]
+fn eng_02_after_a_power_cut_it_is_before_or_after() {
+    if !is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let (before_dir, after_dir) = (dir.path().join("before"), dir.path().join("after"));
+    let (crashed_dir, work) = (dir.path().join("crashed"), dir.path().join("work"));
+    fresh(&before_dir);
+    boot(&before_dir, "1");
+    drop(engine(&before_dir));
+    let (mut cuts, mut ended_before) = (0, 0);
+    for what in CHANGES {
+        let base = engine(&before_dir).account(&Username::parse("alice").unwrap()).ok().map(|r| r.revision.to_string());
+        let operation = OperationId::new().to_string();
+        let child = |root| Child { root, operation: operation.clone(), base: base.clone() };
+        let before = inventory(&before_dir);
+        copy(&before_dir, &after_dir);
+        let (lived, said) = child(&after_dir).run(what, None);
+        assert!(lived, "{what}: {said}");
+        let after = inventory(&after_dir);
+        // What was answered is there, whatever else of it the disk had not taken yet.
+        for seed in 0..12 {
+            copy(&after_dir, &work);
+            power_cut(&before_dir, &after_dir, &work, &mut Chance::new(seed));
+            boot(&work, "2");
+            let (lived, said) = child(&work).run("recover", (seed % 3 == 0).then_some(5 + seed * 3));
+            assert!(lived || said.contains("crash point"), "{what}, answered, cut {seed}: {said}");
+            let (lived, said) = child(&work).run("recover", None);
+            assert!(lived, "{what}, answered, cut {seed}: {said}");
+            assert_same(&inventory(&work), &after, &format!("{what}, answered, cut {seed}"));
+            cuts += 1;
+        }
+        // And what was under way ends on one side.
+        for point in (1..).step_by(9) {
+            copy(&before_dir, &crashed_dir);
+            let (lived, said) = child(&crashed_dir).run(what, Some(point));
+            if lived {
+                break;
+            }
+            copy(&crashed_dir, &work);
+            power_cut(&before_dir, &crashed_dir, &work, &mut Chance::new(point));
+            boot(&work, "2");
+            let context =
+                format!("{what}, cut at {}", said.lines().find(|l| l.contains("crash point")).unwrap_or(&said));
+            let (lived, said) = child(&work).run("recover", None);
+            assert!(lived, "{context}: {said}");
+            let found = inventory(&work);
+            if found == before {
+                ended_before += 1;
+            } else {
+                assert_same(&found, &after, &context);
+            }
+            let (lived, said) = child(&work).run(what, None);
+            assert!(lived, "{context}: asked again: {said}");
+            assert_same(&inventory(&work), &after, &format!("{context}, asked again"));
+            cuts += 1;
+        }
+        copy(&after_dir, &before_dir);
+    }
+    println!("{cuts} power cuts, {ended_before} ended in the state before");
 }

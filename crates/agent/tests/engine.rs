@@ -213,9 +213,11 @@ fn deleted_leaves_the_trash_and_no_number_comes_twice() {
     assert_eq!(std::fs::read_to_string(trash.join("public_html/index.html")).unwrap(), "mine");
     let again = create(&m.engine, "alice", "alice.test").unwrap();
     assert_eq!(again.record.unwrap().manifests.account.uid, Some(20_001));
-    // Neither after a restart, with the record of the next number lost.
-    std::fs::remove_file(m.path("/var/lib/wcp360/agent/next-uid")).unwrap();
+    // Neither after a restart, with the record of the next number and the journal lost.
     delete(&m.engine, "alice").unwrap();
+    m.engine.checkpoint().unwrap();
+    std::fs::remove_file(m.path("/var/lib/wcp360/agent/next-uid")).unwrap();
+    std::fs::remove_dir_all(m.path("/var/lib/wcp360/agent/journal")).unwrap();
     let engine = engine(m.dir.path());
     assert_eq!(create(&engine, "alice", "alice.test").unwrap().record.unwrap().manifests.account.uid, Some(20_002));
 }

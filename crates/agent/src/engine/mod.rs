@@ -10,14 +10,16 @@
 //!                                                    └─► journal "reverting" ─► compare, apply back ─► "rolled back"
 //! ```
 
+mod checkpoint;
 mod converge;
 mod kinds;
 mod operation;
 mod recover;
 mod validate;
 
+use crate::applied::Applied;
 use crate::fsx::{Fs, FsError};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::manifests::{Manifests, ManifestsError};
 use crate::names::{self, Names};
 use crate::nginx::Nginx;
@@ -57,6 +59,9 @@ pub enum StartError {
     /// Manifests.
     #[error(transparent)]
     Manifests(#[from] ManifestsError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A template.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -82,6 +87,7 @@ pub struct Engine {
     pub(crate) nginx: Nginx,
     pub(crate) manifests: Manifests,
     pub(crate) journal: Journal,
+    pub(crate) applied: Applied,
     pub(crate) uids: Uids,
     pub(crate) names: Names,
     locks: Mutex<HashMap<Username, Arc<Mutex<()>>>>,
@@ -117,11 +123,21 @@ impl Engine {
         };
         prepare_node(&fs, &facts, ids, &*services)?;
         let manifests = Manifests::new(Arc::clone(&fs));
-        let journal = Journal::new(Arc::clone(&fs));
+        let journal = Journal::open(&fs)?;
+        let lost = checkpoint::lost_sets(&journal)?;
         let names = Names::new(&facts.config.hostname);
         let mut used = userdb.numbers()?;
-        for account in manifests.accounts()? {
-            match manifests.domains(&account) {
+        used.insert(journal.highest_uid());
+        let mut accounts = manifests.accounts()?;
+        accounts.extend(lost.keys().filter(|name| !accounts.contains(name)).cloned().collect::<Vec<_>>());
+        for account in accounts {
+            // Where the last power cut may have taken the manifests, the journal has them.
+            let domains = match lost.get(&account) {
+                Some(None) => continue,
+                Some(Some(set)) => Ok(set.domains.clone()),
+                None => manifests.domains(&account),
+            };
+            match domains {
                 Ok(domains) => {
                     if let Err(error) = names.claim(&account, &names::hosts(&domains)) {
                         tracing::error!(%account, %error, "two accounts claim the same name; remove it from one of them");
@@ -141,6 +157,7 @@ impl Engine {
             tracing::error!(%error, "the node's nginx configuration could not be brought up to date; the last good one stays");
         }
         let engine = Self {
+            applied: Applied::new(Arc::clone(&fs)),
             fs,
             facts,
             ids,
@@ -174,9 +191,9 @@ impl Engine {
         &self.fs
     }
 
-    /// How many operations are unfinished.
+    /// How many operations are unfinished, or were taken by a power cut and are not carried out again yet.
     pub fn unfinished(&self) -> u64 {
-        guard(&self.unfinished).len() as u64
+        (guard(&self.unfinished).len() + self.journal.lost().len()) as u64
     }
 
     /// All accounts.

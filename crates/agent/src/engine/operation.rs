@@ -3,6 +3,7 @@
 use super::kinds::KindError;
 use super::{Engine, Steps, Work, failed, guard, not_found};
 use crate::journal::{Entry, State};
+use crate::manifests::ManifestsError;
 use crate::names::{self, NameConflict};
 use jiff::Timestamp;
 use wcp360_agent_proto::{AccountRecord, AgentError, AgentErrorCode, ConvergeRequest, Converged, PlanRequest};
@@ -74,6 +75,7 @@ impl Engine {
             // Nothing can be built on a half-done state: finish or take back first.
             let _answer = self.resume(operation)?;
         }
+        self.restore_lost(name)?;
         let from = self.base(name, request.base_revision.as_ref(), request.desired.is_none())?;
         let started_at = Timestamp::now();
         let uid = match &from {
@@ -254,15 +256,9 @@ impl Engine {
         let applied = describe(&entry.account, from, to, steps);
         let record = match to {
             Some(set) => {
-                let revision = set.revision();
-                let meta = MetaManifest {
-                    schema_version: SCHEMA_VERSION,
-                    last_applied_revision: revision.clone(),
-                    last_applied_at: Timestamp::now(),
-                    last_audit_action: entry.audit.clone(),
-                };
+                let meta = self.meta(set, entry);
                 self.manifests.publish(set, &meta).map_err(|e| failed(&e))?;
-                Some(AccountRecord { revision, manifests: set.clone(), meta })
+                Some(AccountRecord { revision: meta.last_applied_revision.clone(), manifests: set.clone(), meta })
             }
             None => {
                 self.manifests.withdraw(&entry.account).map_err(|e| failed(&e))?;
@@ -274,27 +270,46 @@ impl Engine {
 
     /// To what was.
     fn back(&self, entry: &mut Entry) -> Result<(), AgentError> {
-        let from = entry.from.as_ref();
-        let (steps, mut work) = self.steps(entry, true)?;
+        let state = std::mem::replace(&mut entry.state, State::RolledBack);
+        if let Err(error) = self.establish(entry) {
+            entry.state = state;
+            return Err(error);
+        }
+        self.close(entry)
+    }
+
+    /// Makes the account what `entry`, which is finished, says that it is; never asking what it is now.
+    pub(super) fn establish(&self, entry: &Entry) -> Result<(), AgentError> {
+        let back = entry.state != State::Done;
+        let (steps, mut work) = self.steps(entry, back)?;
         steps.tidy(&work)?;
         steps.apply(&mut work)?;
-        steps.uncreate(&work, &entry.created)?;
-        let published = self.manifests.load(&entry.account).map_err(|e| failed(&e))?;
-        match (from, published) {
-            (None, _) => self.manifests.withdraw(&entry.account).map_err(|e| failed(&e))?,
-            (Some(set), Some(record)) if record.manifests == *set => {}
-            (Some(set), _) => {
-                let meta = MetaManifest {
-                    schema_version: SCHEMA_VERSION,
-                    last_applied_revision: set.revision(),
-                    last_applied_at: Timestamp::now(),
-                    last_audit_action: entry.audit.clone(),
-                };
-                self.manifests.publish(set, &meta).map_err(|e| failed(&e))?;
-            }
+        if back {
+            steps.uncreate(&work, &entry.created)?;
         }
-        entry.state = State::RolledBack;
-        self.close(entry)
+        let Some(set) = entry.outcome() else {
+            return self.manifests.withdraw(&entry.account).map_err(|e| failed(&e));
+        };
+        let answered = entry.answer.as_ref().and_then(|answer| answer.as_ref().ok()?.record.as_ref());
+        let meta = answered.map_or_else(|| self.meta(set, entry), |record| record.meta.clone());
+        match self.manifests.load(&entry.account) {
+            Ok(Some(record)) if record.manifests == *set && record.meta.last_applied_revision == record.revision => {
+                self.manifests.tidy(&entry.account).map_err(|e| failed(&e))
+            }
+            Ok(_) | Err(ManifestsError::Unreadable { .. }) => {
+                self.manifests.publish(set, &meta).map_err(|e| failed(&e))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    fn meta(&self, set: &ManifestSet, entry: &Entry) -> MetaManifest {
+        MetaManifest {
+            schema_version: SCHEMA_VERSION,
+            last_applied_revision: set.revision(),
+            last_applied_at: Timestamp::now(),
+            last_audit_action: entry.audit.clone(),
+        }
     }
 
     fn close(&self, entry: &Entry) -> Result<(), AgentError> {

@@ -14,15 +14,10 @@ const REMEMBERED_SECONDS: i64 = 86_400;
 impl Engine {
     /// Lists what a crash interrupted, and takes its names, so that nobody else gets them meanwhile.
     pub(super) fn find_unfinished(&self) -> Result<(), FsError> {
-        self.journal.tidy()?;
         let mut open = Vec::new();
-        self.journal.each(|entry| match entry {
-            Ok(entry) if entry.is_finished() => {}
-            Ok(entry) => open.push(entry),
-            Err(error) => {
-                tracing::error!(%error, "a journal entry can't be read; move it away after looking at its account");
-            }
-        })?;
+        for operation in self.journal.unfinished() {
+            open.extend(self.journal.read(operation)?);
+        }
         for entry in open {
             for set in [&entry.from, &entry.to].into_iter().flatten() {
                 if let Err(error) = self.names.claim(&entry.account, &names::hosts(&set.domains)) {
@@ -52,6 +47,7 @@ impl Engine {
                 Err(error) => tracing::error!(account = %name, %operation, %error, "interrupted operation still open"),
             }
         }
+        self.restore_all_lost();
         self.unfinished()
     }
 
@@ -105,19 +101,8 @@ impl Engine {
     /// Forgets answers of yesterday and removes trees whose time in the trash is over.
     pub fn clean_up(&self) {
         let now = Timestamp::now().as_second();
-        let mut old = Vec::new();
-        let listed = self.journal.each(|entry| {
-            if let Ok(entry) = entry
-                && entry.is_finished()
-                && now - entry.started_at.as_second() > REMEMBERED_SECONDS
-            {
-                old.push(entry.operation);
-            }
-        });
-        for result in std::iter::once(listed).chain(old.into_iter().map(|operation| self.journal.forget(operation))) {
-            if let Err(error) = result {
-                tracing::warn!(%error, "old journal entries stay");
-            }
+        if let Err(error) = self.uids.record().and_then(|()| self.journal.forget(now - REMEMBERED_SECONDS)) {
+            tracing::warn!(%error, "old journal entries stay");
         }
         let trash = format!("{}/.trash", self.facts.base_dir);
         let keep = i64::from(self.facts.config.retention_days) * 86_400;

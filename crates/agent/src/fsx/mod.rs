@@ -15,7 +15,6 @@ mod tree;
 mod write;
 
 pub(crate) use tenant::TenantDir;
-pub(crate) use write::sync_together;
 
 use crate::layout::Layout;
 use rustix::fd::OwnedFd;
@@ -79,6 +78,14 @@ pub struct Meta {
     pub file_type: FileType,
     /// Whose it is.
     pub access: Access,
+    /// Bytes.
+    pub size: u64,
+    /// When its content changed last: seconds and nanoseconds since 1970.
+    pub modified: (i64, i64),
+    /// When it, or its metadata, changed last.
+    pub changed: (i64, i64),
+    /// Its number on its file system.
+    pub inode: u64,
 }
 
 /// How much of a write must survive a power cut.

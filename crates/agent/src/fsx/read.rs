@@ -15,7 +15,18 @@ pub(super) fn meta(stat: &Stat) -> Meta {
         rustix::fs::FileType::Symlink => FileType::Symlink,
         _ => FileType::Other,
     };
-    Meta { file_type, access: Access { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 } }
+    // The types of these fields differ between architectures.
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)]
+    let (modified, changed) =
+        ((stat.st_mtime as i64, stat.st_mtime_nsec as i64), (stat.st_ctime as i64, stat.st_ctime_nsec as i64));
+    Meta {
+        file_type,
+        access: Access { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        modified,
+        changed,
+        inode: stat.st_ino,
+    }
 }
 
 impl Fs {

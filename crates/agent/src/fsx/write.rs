@@ -70,12 +70,11 @@ impl Fs {
         Ok(())
     }
 
-    /// Writes a file that is not there yet, in a directory that nobody looks at yet. Its content is on disk after
-    /// [`sync_together`].
+    /// Writes a file that is not there yet, in a directory that nobody looks at yet.
     ///
     /// # Errors
     /// It is there, or can't be written.
-    pub fn write_new(&self, path: &str, content: &[u8], access: Access) -> Result<std::fs::File, FsError> {
+    pub fn write_new(&self, path: &str, content: &[u8], access: Access) -> Result<(), FsError> {
         let failed = |e: std::io::Error| FsError::new("write", path, e);
         let (dir, name) = self.parent(path)?;
         let fd = create_new(&dir, &name).map_err(|e| failed(e.into()))?;
@@ -83,7 +82,7 @@ impl Fs {
         let mut file = std::fs::File::from(fd);
         file.write_all(content).map_err(failed)?;
         crash::point("write manifest");
-        Ok(file)
+        Ok(())
     }
 
     /// Makes sure that a file is at `path` with `access`; its content is none of our business.
@@ -101,6 +100,70 @@ impl Fs {
         }
         set_access(fd, access).map_err(failed)?;
         crash::point("touch done");
+        Ok(())
+    }
+
+    /// Writes several files, each as [`Fs::write`] does, with one wait for the disk: the content of all is on disk before
+    /// the first takes its place, so that each is the old or the new one whatever happens. Their names are not: after a
+    /// power cut, any of them may be the old one again.
+    ///
+    /// # Errors
+    /// As [`Fs::write`]; those before the one that failed are written.
+    pub fn write_together(&self, files: &[(&str, &[u8], Access)]) -> Result<(), FsError> {
+        let mut written = Vec::with_capacity(files.len());
+        let mut places = Vec::with_capacity(files.len());
+        for (path, content, access) in files {
+            let failed = |e: std::io::Error| FsError::new("write", path, e);
+            let (dir, name) = self.parent(path)?;
+            crash::point("write");
+            let fd = create_new(&dir, &temporary(&name)).map_err(|e| failed(e.into()))?;
+            set_access(&fd, *access).map_err(|e| failed(e.into()))?;
+            let mut file = std::fs::File::from(fd);
+            file.write_all(content).map_err(failed)?;
+            written.push(file);
+            places.push((path, dir, name));
+        }
+        sync_together(&written).map_err(|e| FsError::new("write", files.first().map_or("", |(path, ..)| path), e))?;
+        for (path, dir, name) in places {
+            crash::point("write temporary");
+            rustix::fs::renameat(&dir, temporary(&name).as_os_str(), &dir, name.as_os_str())
+                .map_err(|e| FsError::new("write", path, e))?;
+            crash::point("write done");
+        }
+        Ok(())
+    }
+
+    /// Opens the file at `path` for appending to it, making it if it is missing and `create` says so.
+    ///
+    /// # Errors
+    /// It is missing, or can't be made.
+    pub fn open_log(&self, path: &str, create: bool) -> Result<std::fs::File, FsError> {
+        let (dir, name) = self.parent(path)?;
+        let mut flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        flags.set(OFlags::CREATE, create);
+        rustix::fs::openat(&dir, name.as_os_str(), flags, Mode::from_raw_mode(0o600))
+            .map(std::fs::File::from)
+            .map_err(|e| FsError::new("open", path, e))
+    }
+
+    /// Puts everything on the disks of the trusted roots but those in memory.
+    ///
+    /// # Errors
+    /// A disk fails.
+    pub fn sync_all(&self) -> Result<(), FsError> {
+        let mut seen = Vec::new();
+        for (root, fd) in &self.roots {
+            let path = root.to_string_lossy();
+            let failed = |e: Errno| FsError::new("sync", &path, e);
+            let device = rustix::fs::fstat(fd).map_err(failed)?.st_dev;
+            if root.starts_with("/run") || seen.contains(&device) {
+                continue;
+            }
+            seen.push(device);
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let fd = rustix::fs::openat(fd, ".", flags, Mode::empty()).map_err(failed)?;
+            rustix::fs::syncfs(fd).map_err(failed)?;
+        }
         Ok(())
     }
 
@@ -241,15 +304,6 @@ impl Fs {
         let fd = rustix::fs::openat(&dir, ".", flags, Mode::empty()).map_err(|e| FsError::new("open", path, e))?;
         rustix::fs::fsync(fd).map_err(|e| FsError::new("sync", path, e))
     }
-
-    /// Puts the directory `path` itself on disk.
-    ///
-    /// # Errors
-    /// The disk fails.
-    pub fn sync_dir(&self, path: &str) -> Result<(), FsError> {
-        let fd = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        rustix::fs::fsync(fd).map_err(|e| FsError::new("sync", path, e))
-    }
 }
 
 fn create_new(dir: &OwnedFd, name: &std::ffi::OsStr) -> Result<OwnedFd, Errno> {
@@ -276,7 +330,7 @@ fn remove_if_there(dir: &OwnedFd, name: &std::ffi::OsStr) -> Result<(), Errno> {
 /// # Errors
 /// The disk.
 #[allow(unsafe_code)] // no safe wrapper
-pub(crate) fn sync_together(files: &[std::fs::File]) -> std::io::Result<()> {
+fn sync_together(files: &[std::fs::File]) -> std::io::Result<()> {
     use std::os::fd::AsRawFd;
     for file in files {
         // SAFETY: an open descriptor and numbers. A hint: where it fails, sync_all does all of the work.

@@ -1,29 +1,26 @@
 //! A file of lines whose fields are separated by colons.
 
-use super::UserDbError;
-use crate::fsx::Fs;
 use memchr::{memchr, memmem, memrchr};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The lines of one of the four files.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lines {
-    content: Vec<u8>,
+    content: Arc<Vec<u8>>,
     exists: bool,
     changed: bool,
 }
 
 impl Lines {
-    pub(super) fn read(fs: &Fs, path: &str) -> Result<Self, UserDbError> {
-        Ok(match fs.read(path)? {
-            Some((content, _)) => Self { content, exists: true, changed: false },
-            None => Self::default(),
-        })
+    /// The lines of a file with this content; `None`: of one that is missing.
+    pub(super) fn new(content: Option<Arc<Vec<u8>>>) -> Self {
+        Self { exists: content.is_some(), content: content.unwrap_or_default(), changed: false }
     }
 
     #[cfg(test)]
     pub(super) fn of(content: &[u8]) -> Self {
-        Self { content: content.to_vec(), exists: true, changed: false }
+        Self::new(Some(Arc::new(content.to_vec())))
     }
 
     pub(super) fn exists(&self) -> bool {
@@ -85,7 +82,7 @@ impl Lines {
         line.push(b'\n');
         if let Some(range) = self.line_of(name) {
             if self.content[range.clone()] != line[..] {
-                self.content.splice(range, line);
+                Arc::make_mut(&mut self.content).splice(range, line);
                 self.changed = true;
             }
             return;
@@ -95,18 +92,18 @@ impl Lines {
             Some(range) => range.start,
             None => {
                 if !self.content.is_empty() && self.content.last() != Some(&b'\n') {
-                    self.content.push(b'\n');
+                    Arc::make_mut(&mut self.content).push(b'\n');
                 }
                 self.content.len()
             }
         };
-        self.content.splice(at..at, line);
+        Arc::make_mut(&mut self.content).splice(at..at, line);
         self.changed = true;
     }
 
     pub(super) fn remove(&mut self, name: &str) {
         while let Some(range) = self.line_of(name) {
-            self.content.drain(range);
+            Arc::make_mut(&mut self.content).drain(range);
             self.changed = true;
         }
     }

@@ -131,7 +131,14 @@ fn walk(root: &Path, dir: &Path, out: &mut BTreeMap<String, String>) {
         // The agent's own books, and older generations of nginx's configuration, are not the machine's state.
         let current = std::fs::read_link(root.join("etc/wcp360/nginx/current")).unwrap_or_default();
         let generation = shown.starts_with("etc/wcp360/nginx/gen-") && dir.ends_with("nginx");
-        let books = ["var/lib/wcp360/agent/journal", "var/lib/wcp360/agent/next-uid", "etc/.pwd.lock", "nginx-runs"];
+        let books = [
+            "var/lib/wcp360/agent/journal",
+            "var/lib/wcp360/agent/applied",
+            "var/lib/wcp360/agent/next-uid",
+            "etc/.pwd.lock",
+            "nginx-runs",
+            "proc",
+        ];
         if books.contains(&shown.as_str()) || (generation && path.file_name() != current.file_name()) {
             continue;
         }

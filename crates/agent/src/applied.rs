@@ -1,0 +1,64 @@
+//! What each account was converged to last: the last good set, kept beside the manifests, which people may edit.
+//!
+//! One file for each account in the agent's own directory, written at checkpoints; what is newer is in the journal.
+
+use crate::fsx::{Access, Durability, Fs, FsError};
+use std::sync::Arc;
+use wcp360_agent_render::paths::AGENT_STATE;
+use wcp360_types::Username;
+use wcp360_types::manifest::ManifestSet;
+
+const PRIVATE: Access = Access { uid: 0, gid: 0, mode: 0o600 };
+
+/// All accounts' last good sets.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    fs: Arc<Fs>,
+}
+
+fn path(name: &Username) -> String {
+    format!("{AGENT_STATE}/applied/{name}.json")
+}
+
+impl Applied {
+    /// The ones of this machine.
+    pub fn new(fs: Arc<Fs>) -> Self {
+        Self { fs }
+    }
+
+    /// What `name` was converged to last, as of the last checkpoint. `None` if that is not known, or can't be read: then
+    /// only the manifests are left.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn load(&self, name: &Username) -> Result<Option<ManifestSet>, FsError> {
+        let path = path(name);
+        let Some((content, _)) = self.fs.read(&path)? else { return Ok(None) };
+        match serde_json::from_slice::<ManifestSet>(&content) {
+            Ok(set) if set.account.username == *name && set.validate().is_ok() => Ok(Some(set)),
+            Ok(_) => Ok(None),
+            Err(error) => {
+                tracing::warn!(path, %error, "the record of an account's last good manifests can't be read");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Remembers `set`.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn remember(&self, set: &ManifestSet) -> Result<(), FsError> {
+        let path = path(&set.account.username);
+        let content = serde_json::to_vec(set).map_err(|e| FsError::new("write", &path, e))?;
+        self.fs.write(&path, &content, PRIVATE, Durability::Derived)
+    }
+
+    /// Forgets `name`.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn forget(&self, name: &Username) -> Result<(), FsError> {
+        self.fs.remove_file(&path(name))
+    }
+}

@@ -1,0 +1,68 @@
+//! What changes cost: run by hand, `cargo test --release -p wcp360-agent --test cost -- --ignored --nocapture`.
+//!
+//! `WCP360_COST_DIR` names a directory on the disk to measure; `WCP360_COST_ONLY` one of the parts, for strace.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod machine;
+
+use machine::*;
+use std::time::{Duration, Instant};
+
+fn cpu() -> Duration {
+    let used = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    let mut total: u64 = used.split(' ').next().unwrap().parse().unwrap();
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let stat = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
+        total += stat.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Duration::from_nanos(total)
+}
+
+fn process_cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn perf_creation_alone_and_in_a_burst() {
+    if !is_root() {
+        return;
+    }
+    let base = std::env::var("WCP360_COST_DIR").unwrap_or_else(|_| "/var/tmp".into());
+    let dir = tempfile::tempdir_in(base).unwrap();
+    fresh(dir.path());
+    let engine = engine(dir.path());
+    create(&engine, "warm", "warm.test").unwrap();
+    let only = std::env::var("WCP360_COST_ONLY").unwrap_or_default();
+    let count: u32 = std::env::var("WCP360_COST_COUNT").ok().and_then(|v| v.parse().ok()).unwrap_or(100);
+    if only != "burst" {
+        let (started, used, mine) = (Instant::now(), process_cpu(), cpu());
+        for n in 0..count {
+            create(&engine, &format!("one{n}"), &format!("one{n}.test")).unwrap();
+        }
+        println!(
+            "alone: {:?} each, {:?} of CPU each (main thread and others {:?})",
+            started.elapsed() / count,
+            (process_cpu() - used) / count,
+            (cpu() - mine) / count,
+        );
+    }
+    if only != "alone" {
+        for round in 0..3 {
+            let (started, used) = (Instant::now(), process_cpu());
+            std::thread::scope(|scope| {
+                for n in 0..count {
+                    let engine = &engine;
+                    // As the agent's own bound on parallel work would have it, or more.
+                    scope.spawn(move || {
+                        create(engine, &format!("many{round}x{n}"), &format!("many{round}x{n}.test")).unwrap();
+                    });
+                }
+            });
+            println!("{count} at once: {:?}, {:?} of CPU each", started.elapsed(), (process_cpu() - used) / count);
+        }
+    }
+}
