@@ -1,0 +1,128 @@
+"""What Schemathesis is told about this panel, and what it checks beyond the document."""
+
+import itertools
+import json
+import os
+from collections import Counter
+
+import schemathesis
+
+# Objects that are there, by name of the path's parameter. Without them nearly every path would name something missing.
+THERE = json.loads(os.environ["WCP360_FUZZ_OBJECTS"])
+# Tokens and logins that this run and the next ones need: what is learned from lists is not to be turned against them.
+KEPT = set(json.loads(os.environ["WCP360_FUZZ_KEPT"]))
+VISITORS = itertools.count(1)
+# Answers by operation and status.
+COUNTED = {}
+
+# What no schema can say: fields whose value may be refused although the document allows it, each with the reason. A field that
+# is refused and is not here is a document that promises too much.
+BEYOND_SCHEMAS = {
+    ("accounts.create", "username"): "names of the system are reserved",
+    ("accounts.create", "primary_domain"): "nobody can own a public suffix or the panel's own name; IDNA is no pattern",
+    ("accounts.create", "package"): "the package must be there",
+    ("accounts.create", "owner"): "it must be a reseller that one may give it to, with room for one more",
+    ("accounts.create", "contact_email"): "the domain in it follows IDNA, which is no pattern",
+    ("domains.add", "domain"): "as primary_domain, and within the package's limits",
+    ("domains.add", "kind"): "a subdomain lies under a domain of the account",
+    ("domains.add", "target"): "an alias shows a site of the account, and nothing else has a target",
+    ("domains.add", "document_root"): "folders that are never served; an alias has none",
+    ("packages.create", "description"): "no control characters",
+    ("packages.update", "description"): "no control characters",
+    ("packages.update", "name"): "it must be as in the path",
+    ("users.create", "role"): "which role one may give depends on one's own",
+    ("users.create", "max_accounts"): "only resellers have it",
+    ("users.create", "password"): "what everybody guesses first is refused; so are 256 characters of several bytes each",
+    ("users.set-password", "password"): "as above",
+    ("accounts.create", "password"): "as above",
+    ("setup.run", "password"): "as above",
+    ("users.set-password", "current_password"): "it must be right",
+    ("tokens.create", "password"): "it must be right",
+    ("tokens.create", "scopes"): "nobody gives away what they don't hold",
+    ("tokens.create", "name"): "no control characters",
+    ("accounts.suspend", "reason"): "no control characters",
+}
+
+# Every status that an error may have. The document says `default` for all of them, so its own check can't fail.
+REFUSALS = {400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429}
+
+
+@schemathesis.hook
+def before_load_schema(ctx, raw_schema):
+    """Adds real objects to what may stand in a path, and names that are free or there to what may stand in a body."""
+    for item in raw_schema["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path" and parameter["name"] in THERE:
+                    names = {"type": "string", "enum": THERE[parameter["name"]]}
+                    parameter["schema"] = {"anyOf": [names, {"type": "string", "minLength": 1, "maxLength": 64}]}
+    schemas = raw_schema["components"]["schemas"]
+    for name, likely in {
+        "PackageName": {"type": "string", "enum": THERE["package"]},
+        "Domain": {"type": "string", "pattern": r"^[a-z]{4,12}\.test$"},
+    }.items():
+        schemas[name] = {"anyOf": [likely, schemas[name]]}
+
+
+@schemathesis.hook
+def before_call(ctx, case, kwargs):
+    """Every request comes from another visitor."""
+    number = next(VISITORS)
+    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    case.headers = {**(case.headers or {}), "X-Real-IP": address}
+    parameters = case.path_parameters
+    if isinstance(parameters, dict):
+        for name, value in parameters.items():
+            if isinstance(value, str) and value in KEPT:
+                parameters[name] = THERE[name][0]
+
+
+@schemathesis.hook
+def map_body(ctx, body):
+    """Writes 7.0 as 7: JSON Schema takes both for integers, the panel and all its clients know only the second."""
+    if isinstance(body, dict):
+        return {name: map_body(ctx, value) for name, value in body.items()}
+    if isinstance(body, list):
+        return [map_body(ctx, value) for value in body]
+    return int(body) if isinstance(body, float) and body.is_integer() else body
+
+
+@schemathesis.hook
+def after_call(ctx, case, response):
+    """Counts, so that a run in which nothing was reached does not pass for a good one."""
+    COUNTED.setdefault(case.operation.definition.raw["operationId"], Counter())[response.status_code] += 1
+
+
+@schemathesis.check
+def what_the_document_allows_is_accepted(ctx, response, case):
+    """In place of positive_data_acceptance, which can't tell a wrong document from a rule that no schema can say."""
+    meta = case.meta
+    if meta is None or not meta.generation.mode.is_positive or response.status_code not in (400, 405, 413, 415, 422):
+        return
+    operation = case.operation.definition.raw["operationId"]
+    problem = response.json()
+    if problem["type"].endswith(":limit-exceeded"):
+        return
+    for error in problem.get("errors") or [{"field": "", "message": problem["detail"]}]:
+        assert (operation, error["field"]) in BEYOND_SCHEMAS, f"{operation}: {error['field']}: {error['message']}"
+
+
+@schemathesis.check
+def problems_are_complete(ctx, response, case):
+    """An error is a problem (RFC 9457) that says its own status and can be found in the log."""
+    if response.status_code < 400 or case.method.upper() == "HEAD":
+        return
+    if case.operation.definition.raw.get("operationId") == "health.show" and response.status_code == 503:
+        return
+    assert response.status_code in REFUSALS, f"{response.status_code} is not a status of this API"
+    problem = response.json()
+    assert problem["status"] == response.status_code, f"the body says {problem['status']}"
+    assert problem["type"].startswith("urn:wcp360:problem:"), problem["type"]
+    assert problem["detail"], "nothing is said about what happened"
+
+
+@schemathesis.check
+def nothing_is_kept_on_the_way(ctx, response, case):
+    """What is said to one caller is not for caches."""
+    documented = response.status_code not in (404, 405)
+    assert not documented or response.headers.get("cache-control") == ["no-store"], response.headers
