@@ -144,6 +144,11 @@ fn parse_ctl<'a>(mut it: impl Iterator<Item = &'a str>) -> Result<Call, String> 
     Ok(Call::Ctl { socket, json, request })
 }
 
+/// Says what is wrong. A closed standard error is no reason to panic.
+fn complain(what: &str) {
+    let _ = writeln!(std::io::stderr(), "wcp360-supervisor: {what}");
+}
+
 /// Carries out what the arguments ask for. Returns the exit code.
 #[must_use]
 pub fn main(args: &[String]) -> i32 {
@@ -151,7 +156,7 @@ pub fn main(args: &[String]) -> i32 {
     let print = |text: &str| drop(std::io::stdout().write_all(text.as_bytes()));
     match parse_args(args) {
         Err(e) => {
-            eprintln!("wcp360-supervisor: {e}\nTry wcp360-supervisor --help");
+            complain(&format!("{e}\nTry wcp360-supervisor --help"));
             2
         }
         Ok(Call::Help) => {
@@ -165,7 +170,7 @@ pub fn main(args: &[String]) -> i32 {
         Ok(Call::Run(config)) => match daemon::run(&config) {
             Ok(()) => 0,
             Err(e) => {
-                eprintln!("wcp360-supervisor: {e}");
+                complain(&e.to_string());
                 1
             }
         },
@@ -186,7 +191,7 @@ fn ctl(socket: &Path, json: bool, request: &Request) -> (String, i32) {
     let r = match response {
         Ok(r) => r,
         Err(e) => {
-            eprintln!("wcp360-supervisor: {e}");
+            complain(&e.to_string());
             return (String::new(), if matches!(e, ClientError::Connect { .. }) { 4 } else { 1 });
         }
     };
@@ -205,7 +210,7 @@ fn ctl(socket: &Path, json: bool, request: &Request) -> (String, i32) {
 
 fn text_of(r: &Response, request: &Request) -> String {
     if let Some(e) = &r.error {
-        eprintln!("wcp360-supervisor: {e}");
+        complain(&e.to_string());
         return String::new();
     }
     match (&r.units, &r.status) {

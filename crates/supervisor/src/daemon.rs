@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -121,6 +121,8 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         }
         Fork::Child => {
             drop(ready);
+            // Whoever started us may have had a lock or a socket open; it must not stay taken for as long as we run.
+            sys::close_from(3, &[ready_w.as_raw_fd()]);
             let _ = rustix::process::setsid();
             match fork() {
                 Ok(Fork::Child) => {}
@@ -157,11 +159,21 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), RunError> {
 
 /// A directory of root's. What somebody else put there, who may write into the directory above, is moved out of the way.
 fn own_dir(path: &Path) -> Result<(), RunError> {
-    if fs::symlink_metadata(path).is_ok_and(|m| !m.is_dir() || m.uid() != 0) {
-        let aside = path.with_extension(format!("untrusted-{}", std::process::id()));
-        fs::rename(path, aside).map_err(file("moving aside", path))?;
+    // Somebody may put something there between any two steps, but can't take away a directory that root made.
+    for attempt in 0..16 {
+        match fs::symlink_metadata(path) {
+            Ok(m) if m.is_dir() && m.uid() == 0 => return Ok(()),
+            Ok(_) => {
+                let aside = path.with_extension(format!("untrusted-{}-{attempt}", std::process::id()));
+                let _ = fs::rename(path, aside);
+            }
+            Err(_) => match fs::DirBuilder::new().mode(0o750).create(path) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(file("making directory", path)(e)),
+                _ => {}
+            },
+        }
     }
-    make_dir(path, 0o750)
+    Err(file("making directory", path)(io::Error::other("somebody keeps putting something in its place")))
 }
 
 /// As many files as allowed: each listening socket is one. Returns the limit before.
@@ -319,6 +331,22 @@ fn on_signals(m: &mut Manager, signals: &impl AsFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_put_in_place_of_our_directory_is_moved_aside() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (units, elsewhere) = (dir.path().join("units"), dir.path().join("elsewhere"));
+        fs::create_dir(&elsewhere).expect("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, &units).expect("a link");
+        for _ in 0..2 {
+            own_dir(&units).expect("it is made");
+            assert!(fs::symlink_metadata(&units).is_ok_and(|m| m.is_dir() && m.mode() & 0o777 == 0o750));
+        }
+        std::os::unix::fs::chown(&units, Some(65534), None).expect("given away");
+        own_dir(&units).expect("it is made anew");
+        assert!(fs::symlink_metadata(&units).is_ok_and(|m| m.uid() == 0));
+        assert!(fs::symlink_metadata(&elsewhere).is_ok_and(|m| m.is_dir()));
+    }
 
     #[test]
     fn cgroup_names_differ() {

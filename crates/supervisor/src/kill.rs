@@ -3,12 +3,16 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::proc::{self, ProcId};
 use crate::sys;
+
+/// How many processes are held by handles at once: each is an open file.
+const HANDLES: usize = 256;
 
 /// How the processes of units are kept together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -165,27 +169,33 @@ impl Tracker {
     /// Whether a process belongs to the unit.
     #[must_use]
     pub fn contains(&self, pid: i32) -> bool {
-        match self {
-            Self::Cgroup(dir) => {
-                let Ok(text) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return false };
-                let Some(of) = text.lines().find_map(|l| l.strip_prefix("0::/")) else { return false };
-                // The path that /proc shows may be relative to another root than the mount's; the process may be deeper.
-                Path::new(of).ancestors().any(|a| !a.as_os_str().is_empty() && dir.ends_with(a))
-            }
-            Self::Reapers(_) => self.pids().contains(&pid),
-        }
+        self.pids().contains(&pid)
     }
 
     /// Sends a signal to every process, once, also to those that were being forked meanwhile.
     pub fn signal_all(&self, sig: i32) {
+        self.signal_rounds(sig, 16);
+    }
+
+    fn signal_rounds(&self, sig: i32, rounds: usize) {
         let mut known = HashSet::new();
-        for _ in 0..16 {
-            let fresh: Vec<i32> = self.pids().into_iter().filter(|p| known.insert(*p)).collect();
+        let mut now = self.pids();
+        for _ in 0..rounds {
+            let mut fresh: Vec<i32> = now.iter().copied().filter(|p| known.insert(*p)).collect();
             if fresh.is_empty() {
                 break;
             }
-            for pid in fresh {
-                let _ = sys::kill(pid, sig);
+            // A process may end after it was listed, and its number be given to another, which is none of ours. So each is
+            // held by a handle first, and counts if its number is still listed after that.
+            while !fresh.is_empty() {
+                let rest = fresh.split_off(fresh.len().min(HANDLES));
+                let held: Vec<_> = fresh.iter().filter_map(|p| Some((*p, proc::handle(*p)?))).collect();
+                now = self.pids();
+                let listed: HashSet<i32> = now.iter().copied().collect();
+                for (_, handle) in held.iter().filter(|(p, _)| listed.contains(p)) {
+                    let _ = sys::pidfd_kill(handle.as_fd(), sig);
+                }
+                fresh = rest;
             }
         }
     }
@@ -200,17 +210,7 @@ impl Tracker {
             }
             Self::Reapers(_) => {
                 // Stop them all first, so that none forks away while the others are killed.
-                let mut known = Vec::new();
-                for _ in 0..64 {
-                    let fresh: Vec<i32> = self.pids().into_iter().filter(|p| !known.contains(p)).collect();
-                    if fresh.is_empty() {
-                        break;
-                    }
-                    for pid in &fresh {
-                        let _ = sys::kill(*pid, libc::SIGSTOP);
-                    }
-                    known.extend(fresh);
-                }
+                self.signal_rounds(libc::SIGSTOP, 64);
                 self.signal_all(libc::SIGKILL);
             }
         }

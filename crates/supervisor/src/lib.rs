@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod daemon;
 pub mod directives;
 mod exec;
+mod files;
 pub mod kill;
 pub mod loader;
 mod log;

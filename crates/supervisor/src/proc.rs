@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+
+use crate::sys;
 
 /// A process that can't be mistaken for a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,10 +62,22 @@ impl ProcId {
     /// A pidfd(2) of this very process; `None` when it is gone.
     #[must_use]
     pub fn open(self) -> Option<OwnedFd> {
-        let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        let fd = handle(self.pid)?;
         // Checked after opening: the number can't have been given to another process in between.
         (stat(self.pid)?.start == self.start).then_some(fd)
     }
+
+    /// Sends a signal to this very process, never to a later one with its number.
+    pub fn signal(self, sig: i32) {
+        if let Some(fd) = self.open() {
+            let _ = sys::pidfd_kill(fd.as_fd(), sig);
+        }
+    }
+}
+
+/// A pidfd(2) of whichever process has a number now.
+pub(crate) fn handle(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
 }
 
 /// The living descendants of some processes, without these.
@@ -119,8 +133,12 @@ mod tests {
         assert!(ProcId { pid: me.pid, start: me.start + 1 }.open().is_none());
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         assert!(descendants(&[me.pid]).contains(&(child.id() as i32)));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        // An earlier process of that number is not meant.
+        let id = ProcId::of(child.id() as i32).unwrap();
+        ProcId { start: id.start - 1, ..id }.signal(libc::SIGKILL);
+        assert!(child.try_wait().unwrap().is_none());
+        id.signal(libc::SIGKILL);
+        assert!(!child.wait().unwrap().success());
         assert!(!descendants(&[me.pid]).contains(&(child.id() as i32)));
     }
 }

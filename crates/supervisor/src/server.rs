@@ -121,6 +121,9 @@ impl Server {
         if c.busy {
             return;
         }
+        // Empty lines are nothing to answer.
+        let blank = c.input.iter().take_while(|b| b.is_ascii_whitespace()).count();
+        c.input.drain(..blank);
         let Some(end) = c.input.iter().position(|b| *b == b'\n') else {
             if c.input.len() > MAX_REQUEST {
                 c.input.clear();
@@ -130,9 +133,6 @@ impl Server {
             return;
         };
         let line: Vec<u8> = c.input.drain(..=end).collect();
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return self.next_line(id, m);
-        }
         c.busy = true;
         match serde_json::from_slice::<Request>(&line) {
             Ok(request) => m.request(id, request),

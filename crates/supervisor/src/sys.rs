@@ -144,16 +144,6 @@ pub(crate) fn ignore_signal(sig: i32) {
     unsafe { libc::signal(sig, libc::SIG_IGN) };
 }
 
-/// kill(2).
-pub(crate) fn kill(pid: i32, sig: i32) -> io::Result<()> {
-    // A pid of 0 or below would address groups of processes.
-    if pid <= 1 {
-        return Err(io::Error::from_raw_os_error(libc::ESRCH));
-    }
-    // SAFETY: no memory is passed.
-    if unsafe { libc::kill(pid, sig) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// pidfd_send_signal(2) with any signal number.
 pub(crate) fn pidfd_kill(fd: BorrowedFd<'_>, sig: i32) -> io::Result<()> {
     // SAFETY: the descriptor is open; a null siginfo is allowed.
@@ -328,8 +318,9 @@ pub(crate) fn user(name: &str) -> io::Result<Option<Account>> {
 
 /// Looks a group up by name or number: getgrnam(3).
 pub(crate) fn group(name: &str) -> io::Result<Option<u32>> {
-    if let Ok(n) = name.parse() {
-        return Ok(Some(n));
+    if let Ok(n) = name.parse::<u32>() {
+        // The highest number stands for “no change”: whoever asked for it would stay in root's group.
+        return Ok(Some(n).filter(|n| *n != u32::MAX));
     }
     let c = c_name(name)?;
     let mut gid = None;
@@ -406,13 +397,7 @@ mod tests {
         assert_eq!(user("no-such-user-here").unwrap(), None);
         assert_eq!(group("root").unwrap(), Some(0));
         assert_eq!(group("no-such-group-here").unwrap(), None);
+        assert_eq!((group("4294967295").unwrap(), user("4294967295").unwrap()), (None, None));
         assert!(groups_of("root", 0).unwrap().contains(&0));
-    }
-
-    #[test]
-    fn kill_refuses_groups() {
-        assert!(kill(0, 0).is_err());
-        assert!(kill(-1, 0).is_err());
-        assert!(kill(1, 0).is_err());
     }
 }

@@ -141,8 +141,14 @@ impl Manager {
             u.seq = self.next_seq;
             self.next_seq += 1;
         }
-        if let Some(main) = record.main {
-            self.set_main(id, main);
+        if let Some(main) = record.main
+            && !self.set_main(id, main)
+        {
+            // It ended since we looked.
+            if let Some(r) = self.units.get_mut(&id).and_then(|u| u.service.as_deref_mut()) {
+                r.result = Some("the main process ended while the supervisor was restarted".into());
+            }
+            return self.wind_down(id);
         }
         self.say(Level::Info, id, &format!("adopted, main process {}", record.main.map_or(0, |m| m.pid)));
         self.record(id);

@@ -113,7 +113,7 @@ struct Running {
     reaper_pipes: Vec<OwnedFd>,
     main: Option<Main>,
     /// A process of `ExecStartPre=`, `ExecReload=` or `ExecStop=`.
-    control: Option<i32>,
+    control: Option<ProcId>,
     /// Where the last child reports until it executes its program.
     report: Option<(OwnedFd, Vec<u8>)>,
     notify: Option<OwnedFd>,
@@ -433,6 +433,8 @@ impl Manager {
         u.since = now_ms();
         u.wanted_down = false;
         let name = u.name.clone();
+        // It waits for nobody any more: who is still starting must not count when it is started again.
+        self.blocked.retain(|(i, _, _)| *i != id);
         self.clear_timer(id);
         self.unrecord(id);
         if name.kind() == UnitKind::Service {

@@ -1,9 +1,6 @@
 //! A service on its way up, and events of its processes.
 
-use std::fs::OpenOptions;
-use std::io::Read;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use super::requests::failure;
@@ -51,12 +48,9 @@ fn is_clean(status: ExitStatus) -> bool {
     }
 }
 
-/// The number in a PID file, which may be anything that the service put there: a pipe must not hold us up.
+/// The number in a PID file, which may be anything that the service put there.
 fn read_pid(path: &str) -> Option<i32> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
-    let mut text = String::new();
-    file.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    crate::files::read(path.as_ref(), 32).ok()?.trim().parse().ok()
 }
 
 /// How many notifications of one unit are taken at once: others want to be heard too.
@@ -207,13 +201,23 @@ impl Manager {
             !closed
         });
         for (pid, status) in all {
-            if self.children.remove(&pid).is_some() {
+            // By now, the number may belong to a process of another unit.
+            if self.children.get(&pid) == Some(&id) {
+                self.children.remove(&pid);
+            }
+            if self.is_awaited(id, pid) {
                 self.on_exit(id, pid, ExitStatus::from_wait(status));
             }
         }
         if self.phase(id).is_stopping() {
             self.check_empty(id);
         }
+    }
+
+    /// Whether a process is the main or the control process of a unit.
+    fn is_awaited(&self, id: Id, pid: i32) -> bool {
+        let r = self.units.get(&id).and_then(|u| u.service.as_deref());
+        r.is_some_and(|r| r.control.is_some_and(|c| c.pid == pid) || r.main.as_ref().is_some_and(|m| m.id.pid == pid))
     }
 
     /// The main process, which is not our child, ended.
@@ -237,7 +241,7 @@ impl Manager {
         // What the child said comes before its end.
         self.on_report(id);
         let Some(r) = self.units.get_mut(&id).and_then(|u| u.service.as_deref_mut()) else { return };
-        if r.control == Some(pid) {
+        if r.control.is_some_and(|c| c.pid == pid) {
             r.control = None;
             self.on_control_exit(id, status);
         } else if r.main.as_ref().is_some_and(|m| m.id.pid == pid) {
@@ -320,26 +324,24 @@ impl Manager {
         let pid = read_pid(&path);
         // The file may be writable by the service: only a process of the unit counts.
         let process = pid.filter(|p| r.tracker.contains(*p)).and_then(ProcId::of);
-        match process {
-            Some(p) => {
+        let next = Instant::now() + Duration::from_millis(20);
+        let at = r.deadline.map_or(next, |d| d.min(next));
+        if process.is_some_and(|p| self.set_main(id, p)) {
+            if let Some(r) = self.units.get_mut(&id).and_then(|u| u.service.as_deref_mut()) {
                 r.awaiting_pid_file = false;
-                self.set_main(id, p);
-                self.become_active(id);
             }
-            None => {
-                let next = Instant::now() + Duration::from_millis(20);
-                let at = r.deadline.map_or(next, |d| d.min(next));
-                self.set_timer(id, at);
-            }
+            self.become_active(id);
+        } else {
+            self.set_timer(id, at);
         }
     }
 
-    /// Takes a process as the main one that was not started as such.
-    pub(super) fn set_main(&mut self, id: Id, process: ProcId) {
-        let pidfd = process.open();
-        if let Some(fd) = &pidfd
-            && let Err(e) = self.poller.add(fd, Source::Main(id))
-        {
+    /// Takes a process as the main one that was not started as such. `false`: it has ended meanwhile.
+    #[must_use]
+    pub(super) fn set_main(&mut self, id: Id, process: ProcId) -> bool {
+        // Without a handle nobody would tell us of its end.
+        let Some(pidfd) = process.open() else { return false };
+        if let Err(e) = self.poller.add(&pidfd, Source::Main(id)) {
             self.say(Level::Error, id, &format!("epoll: {e}"));
         }
         // A process that was orphaned to us is also reported by SIGCHLD, with its status.
@@ -347,8 +349,9 @@ impl Manager {
             self.children.insert(process.pid, id);
         }
         if let Some(r) = self.units.get_mut(&id).and_then(|u| u.service.as_deref_mut()) {
-            r.main = Some(Main { id: process, pidfd });
+            r.main = Some(Main { id: process, pidfd: Some(pidfd) });
         }
+        true
     }
 
     /// sd_notify(3): `READY=1`, `MAINPID=`.
@@ -375,8 +378,9 @@ impl Manager {
                     let Some(r) = self.units.get(&id).and_then(|u| u.service.as_deref()) else { return };
                     let pid = pid.parse().ok().filter(|p| r.tracker.contains(*p));
                     let known = r.main.as_ref().map(|m| m.id.pid);
-                    if let Some(p) = pid.filter(|p| Some(*p) != known).and_then(ProcId::of) {
-                        self.set_main(id, p);
+                    if let Some(p) = pid.filter(|p| Some(*p) != known).and_then(ProcId::of)
+                        && self.set_main(id, p)
+                    {
                         self.record(id);
                     }
                 }

@@ -1,6 +1,7 @@
 //! Making ready what a service needs, and starting its processes.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,18 +10,20 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, getsockname, socket_with};
 
 use super::{Main, Manager, Running};
 use crate::credentials::Credentials;
 use crate::exec::{DEFAULT_PATH, Launch, launch};
+use crate::files;
 use crate::kill::Tracker;
-use crate::log::{Level, open_append, open_own};
+use crate::log::{Level, open_own};
 use crate::name::UnitName;
 use crate::namespace::PrivateTmp;
 use crate::poller::{Id, Source};
 use crate::proc::ProcId;
+use crate::resolve::{Create, Resolved, resolve};
 use crate::unit::{Command, Exec, Output, Service, ServiceType, UnitFile};
 use crate::value;
 
@@ -32,6 +35,9 @@ pub(super) enum Role {
     /// `ExecStartPre=`, `ExecReload=`, `ExecStop=`.
     Control,
 }
+
+/// The largest `EnvironmentFile=`, in bytes: more than a program can be started with.
+const MAX_ENVIRONMENT_FILE: u64 = 1 << 20;
 
 /// Random lower-case hexadecimal digits.
 fn random_hex(bytes: usize) -> io::Result<String> {
@@ -53,20 +59,42 @@ fn private_dir(parent: &str, unit: &UnitName) -> io::Result<(PathBuf, PathBuf)> 
     Ok((base, inner))
 }
 
+/// The directory above, opened without following others' links, and the name in it.
+fn within(path: &Path, create: Create) -> io::Result<(Resolved, OsString)> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    Ok((resolve(parent, create)?, name.to_owned()))
+}
+
+/// Removes a runtime directory if it is empty; otherwise moves it out of the way, so that the unit can be started again at once.
+/// Returns what is still to be removed.
+fn discard(dir: &Path) -> io::Result<Option<PathBuf>> {
+    let (parent, name) = match within(dir, Create::No) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        r => r?,
+    };
+    match unlinkat(&parent.fd, &name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(_) => {}
+    }
+    let trash = Path::new("/run").join(format!(".wcp360-trash-{}", random_hex(6)?));
+    renameat(&parent.fd, &name, CWD, &trash)?;
+    Ok(Some(trash))
+}
+
 fn runtime_dirs(e: &Exec, c: &Credentials) -> io::Result<Vec<PathBuf>> {
     let mut out = Vec::new();
     for d in &e.runtime_directories {
         let path = Path::new("/run").join(d);
-        if let Some(parent) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-        }
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        // By handles: a directory above may belong to the unit's user, who could put a link in its place.
+        let (parent, name) = within(&path, Create::Dir)?;
+        match mkdirat(&parent.fd, &name, Mode::from_raw_mode(0o700)) {
+            Err(rustix::io::Errno::EXIST) => {}
             r => r?,
         }
-        // By handle: the directory above may belong to the unit's user, who could put a link in its place.
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-        let dir = rustix::fs::open(&path, flags, Mode::empty())
+        let dir = openat(&parent.fd, &name, flags, Mode::empty())
             .map_err(|e| io::Error::other(format!("{} is no directory of its own: {e}", path.display())))?;
         let ids = (rustix::fs::Uid::from_raw(c.uid), rustix::fs::Gid::from_raw(c.gid));
         rustix::fs::fchown(&dir, Some(ids.0), Some(ids.1))?;
@@ -95,7 +123,7 @@ pub(super) fn environment(e: &Exec, c: &Credentials, runtime: &[PathBuf]) -> Res
         env.insert(k, v);
     }
     for f in &e.environment_files {
-        match fs::read_to_string(&f.path) {
+        match files::read(Path::new(&f.path), MAX_ENVIRONMENT_FILE) {
             Ok(text) => env.extend(value::env_file(&text)),
             Err(e) if f.optional && e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(format!("EnvironmentFile={}: {e}", f.path)),
@@ -198,7 +226,7 @@ impl Manager {
     fn output(&self, name: &UnitName, o: &Output) -> io::Result<OwnedFd> {
         match o {
             Output::Null => self.null.as_fd().try_clone_to_owned(),
-            Output::Append(f) => open_append(Path::new(f)).map(OwnedFd::from),
+            Output::Append(f) => files::append(Path::new(f)).map(OwnedFd::from),
             Output::Journal | Output::Inherit => open_own(&self.log_path(name)).map(OwnedFd::from),
         }
     }
@@ -268,10 +296,10 @@ impl Manager {
             }
             go = Some(reaper.go);
         }
+        let process = ProcId::of(pid).unwrap_or(ProcId { pid, start: 0 });
         match role {
-            Role::Control => r.control = Some(pid),
+            Role::Control => r.control = Some(process),
             Role::Main => {
-                let process = ProcId::of(pid).unwrap_or(ProcId { pid, start: 0 });
                 let pidfd = if through_reaper { process.open() } else { None };
                 r.main = Some(Main { id: process, pidfd });
             }
@@ -296,14 +324,9 @@ impl Manager {
             }
         }
         for dir in runtime {
-            if fs::remove_dir(dir).is_err_and(|e| e.kind() != io::ErrorKind::NotFound) {
-                // Out of the way first, so that the unit can be started again at once.
-                let Ok(n) = random_hex(6) else { continue };
-                let trash = Path::new("/run").join(format!(".wcp360-trash-{n}"));
-                match fs::rename(dir, &trash) {
-                    Ok(()) => rest.push(trash),
-                    Err(_) => rest.push(dir.clone()),
-                }
+            match discard(dir) {
+                Ok(trash) => rest.extend(trash),
+                Err(e) => self.say(Level::Warn, id, &format!("can't remove {}: {e}", dir.display())),
             }
         }
         if rest.is_empty() {

@@ -8,15 +8,20 @@ use crate::log::{Level, now_ms};
 use crate::name::UnitKind;
 use crate::poller::Id;
 use crate::protocol::{ErrorCode, Failure};
-use crate::sys;
 use crate::unit::{KillMode, RestartPolicy};
 
 /// The longest delay between automatic restarts, unless `RestartSec=` is longer.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// A service that was up for this long is not failing quickly.
-const STEADY: Duration = Duration::from_secs(3);
+const STEADY: Duration = Duration::from_secs(10);
 /// How long SIGKILL may take before the unit is reported.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long to wait before the next restart: `RestartSec=`, doubled with every quick failure before.
+fn backoff(base: Duration, quick: u8) -> Duration {
+    let cap = base.max(MAX_BACKOFF);
+    base.checked_mul(1 << quick.min(16)).map_or(cap, |d| d.min(cap))
+}
 
 impl Manager {
     /// Stops a unit on purpose.
@@ -106,15 +111,11 @@ impl Manager {
         let signal = r.unit.kill_signal;
         match (&r.main, r.unit.kill_mode) {
             (Some(m), KillMode::Mixed) => {
-                for s in [signal, libc::SIGCONT] {
-                    let _ = match &m.pidfd {
-                        Some(fd) => sys::pidfd_kill(std::os::fd::AsFd::as_fd(fd), s),
-                        None => sys::kill(m.id.pid, s),
-                    };
-                }
+                m.id.signal(signal);
+                m.id.signal(libc::SIGCONT);
                 // A control process (ExecStartPre=) is no part of the service proper.
                 if let Some(c) = r.control {
-                    let _ = sys::kill(c, libc::SIGKILL);
+                    c.signal(libc::SIGKILL);
                 }
             }
             (None, KillMode::Mixed) if r.control.is_none() => r.tracker.kill_all(),
@@ -209,7 +210,7 @@ impl Manager {
             self.children.remove(&m.id.pid);
         }
         if let Some(c) = r.control {
-            self.children.remove(&c);
+            self.children.remove(&c.pid);
         }
         // Closed descriptors leave epoll by themselves, but a fork may hold them for a moment.
         for fd in r.notify.iter().chain(&r.reaper_pipes).chain(r.report.as_ref().map(|(f, _)| f)) {
@@ -244,15 +245,15 @@ impl Manager {
             RestartPolicy::OnFailure => failed,
             RestartPolicy::Always => !ended_well,
         };
-        if restart && !on_purpose && self.shutdown.is_none() {
-            let base = r.unit.restart_delay;
-            let cap = base.max(MAX_BACKOFF);
-            let delay = base.checked_mul(1 << u.quick.min(16)).map_or(cap, |d| d.min(cap));
+        // `RestartSec=infinity` is a time that never comes.
+        let delay = backoff(r.unit.restart_delay, u.quick);
+        let at = Instant::now().checked_add(delay).filter(|_| restart && !on_purpose && self.shutdown.is_none());
+        if let Some(at) = at {
             u.quick = u.quick.saturating_add(1);
             u.phase = Phase::AutoRestart;
             u.since = now_ms();
             self.say(Level::Info, id, &format!("will be restarted in {} ms", delay.as_millis()));
-            self.set_timer(id, Instant::now() + delay);
+            self.set_timer(id, at);
             self.record(id);
             return self.settle(id);
         }
@@ -328,19 +329,35 @@ impl Manager {
             }
             Phase::Reload(_) => {
                 if let Some(c) = r.control.take() {
-                    self.children.remove(&c);
-                    let _ = sys::kill(c, libc::SIGKILL);
+                    self.children.remove(&c.pid);
+                    c.signal(libc::SIGKILL);
                 }
                 self.fail_reload(id, "ExecReload= took longer than TimeoutStartSec=");
             }
             Phase::StopCommand(_) => {
                 if let Some(c) = r.control.take() {
-                    let _ = sys::kill(c, libc::SIGKILL);
+                    c.signal(libc::SIGKILL);
                 }
                 self.send_stop_signal(id);
             }
             Phase::StopSignal | Phase::StopKill => self.check_empty(id),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_slow_down() {
+        let ms = Duration::from_millis;
+        let delays: Vec<_> = (0..9).map(|n| backoff(ms(100), n)).collect();
+        assert_eq!(delays[..4], [100, 200, 400, 800].map(ms));
+        assert_eq!(delays[6..], [MAX_BACKOFF; 3]);
+        assert_eq!(backoff(ms(100), u8::MAX), MAX_BACKOFF);
+        assert_eq!(backoff(Duration::from_secs(60), 3), Duration::from_secs(60), "a longer RestartSec= is kept to");
+        assert_eq!(backoff(Duration::MAX, 1), Duration::MAX);
     }
 }
