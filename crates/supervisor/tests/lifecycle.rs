@@ -84,18 +84,18 @@ fn restarts_after_a_crash_with_growing_delay() {
         );
         let mut c = s.client();
         let mut pid = c.start("r.service").unwrap().main_pid.unwrap();
-        let mut delays = Vec::new();
         for n in 1..=4 {
-            let begun = Instant::now();
             Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
             until("it runs again", || s.status("r.service").main_pid.is_some_and(|p| p != pid));
-            delays.push(begun.elapsed());
             let st = s.status("r.service");
             pid = st.main_pid.unwrap();
             assert_eq!(st.restarts, n);
         }
-        assert!(delays[0] < Duration::from_secs(1), "{delays:?}");
-        assert!(delays[3] >= Duration::from_millis(400), "50 ms · 2³: {delays:?}");
+        // What it waits for, not how long a machine at work takes.
+        let log = s.log();
+        let delays: Vec<&str> =
+            log.lines().filter_map(|l| l.split("be restarted in ").nth(1)?.split(' ').next()).collect();
+        assert_eq!(delays, ["50", "100", "200", "400"]);
         // A clean end is none of on-failure's business.
         Command::new("kill").arg(pid.to_string()).status().unwrap();
         until("it is inactive", || s.state("r.service") == UnitState::Inactive);
@@ -290,7 +290,7 @@ fn dependencies_start_first_and_stop_last() {
 fn enabled_units_start_with_the_supervisor_and_a_stop_is_answered_while_others_wait() {
     let mut s = Supervisor::start("cgroup");
     s.unit("t@.service", "[Service]\nExecStart=/bin/sleep 1000\n");
-    s.unit("slow.service", "[Service]\nKillMode=mixed\nTimeoutStopSec=3s\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n");
+    s.unit("slow.service", "[Service]\nKillMode=mixed\nTimeoutStopSec=60s\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n");
     let mut c = s.client();
     assert!(c.enable("t@one.service").unwrap().enabled);
     c.enable("t@one.service").unwrap();
@@ -299,20 +299,17 @@ fn enabled_units_start_with_the_supervisor_and_a_stop_is_answered_while_others_w
     let link = fs::read_link(s.path("units/wcp360.target.wants/t@one.service")).unwrap();
     assert_eq!(link, s.path("units/t@.service"), "as systemctl makes it");
     assert_eq!(c.list(None).unwrap().len(), 1);
-    c.start("slow.service").unwrap();
+    let slow = c.start("slow.service").unwrap().main_pid.unwrap();
     // A stop that takes its time holds up nobody else.
     std::thread::sleep(Duration::from_millis(100));
     let mut other = s.client();
-    let waiting = std::thread::spawn(move || {
-        let begun = Instant::now();
-        other.stop("slow.service").unwrap();
-        begun.elapsed()
-    });
-    std::thread::sleep(Duration::from_millis(100));
-    let begun = Instant::now();
+    let waiting = std::thread::spawn(move || other.stop("slow.service").unwrap().state);
+    until("it is being stopped", || s.state("slow.service") == UnitState::Deactivating);
     c.start("t@three.service").unwrap();
-    assert!(begun.elapsed() < Duration::from_millis(1900));
-    assert!(waiting.join().unwrap() >= Duration::from_secs(2));
+    assert_eq!(s.state("slow.service"), UnitState::Deactivating, "the start was answered first");
+    assert!(!waiting.is_finished());
+    Command::new("kill").args(["-9", &slow.to_string()]).status().unwrap();
+    assert_eq!(waiting.join().unwrap(), UnitState::Inactive);
     drop(c);
     s.shutdown();
     s.run();
