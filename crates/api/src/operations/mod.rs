@@ -1,0 +1,115 @@
+//! The operations, one file per resource, in the order of the documentation.
+
+mod accounts;
+mod audit;
+mod domains;
+mod jobs;
+mod packages;
+mod session;
+mod system;
+mod tokens;
+mod users;
+
+use crate::Permission as P;
+use crate::operation::{Access, Cli, Effect, Method, Operation, SchemaOf};
+use schemars::JsonSchema;
+use std::sync::OnceLock;
+use wcp360_types::api::{job, page};
+
+fn schema<T: JsonSchema>() -> SchemaOf {
+    |generator| generator.subschema_for::<T>()
+}
+
+fn op(id: &'static str, method: Method, path: &'static str, summary: &'static str) -> Operation {
+    Operation {
+        id,
+        method,
+        path,
+        summary,
+        description: "",
+        access: Access::Public,
+        effect: if method == Method::Get { Effect::Read } else { Effect::Change },
+        body: None,
+        query: Vec::new(),
+        success: (200, None),
+        if_match: false,
+        cli: Cli::default(),
+    }
+}
+
+impl Operation {
+    fn needs(mut self, permission: P) -> Self {
+        self.access = Access::Needs(permission);
+        self
+    }
+    fn about(mut self, description: &'static str) -> Self {
+        self.description = description;
+        self
+    }
+    fn body<T: JsonSchema>(mut self) -> Self {
+        self.body = Some(schema::<T>());
+        self
+    }
+    fn query<T: JsonSchema>(mut self) -> Self {
+        self.query.push(schema::<T>());
+        self
+    }
+    fn gives<T: JsonSchema>(mut self, status: u16) -> Self {
+        self.success = (status, Some(schema::<T>()));
+        self
+    }
+    fn gives_nothing(mut self) -> Self {
+        self.success = (204, None);
+        self
+    }
+    /// A change of an account: a job, or its plan with `dry_run`.
+    fn job(mut self) -> Self {
+        self.effect = Effect::Job;
+        self.query::<job::DryRun>().gives::<job::Job>(202)
+    }
+    fn list<T: JsonSchema>(self) -> Self {
+        self.query::<page::PageQuery>().gives::<page::Page<T>>(200)
+    }
+    fn if_match(mut self) -> Self {
+        self.if_match = true;
+        self
+    }
+    fn positional(mut self, fields: &'static [&'static str]) -> Self {
+        self.cli.positional = fields;
+        self
+    }
+    fn columns(mut self, columns: &'static [&'static str]) -> Self {
+        self.cli.columns = columns;
+        self
+    }
+    fn command(mut self, words: &'static str) -> Self {
+        self.cli.command = words;
+        self
+    }
+}
+
+/// All operations, in the order of the documentation.
+pub fn operations() -> &'static [Operation] {
+    static TABLE: OnceLock<Vec<Operation>> = OnceLock::new();
+    TABLE.get_or_init(table)
+}
+
+/// The operation with this id.
+pub fn find(id: &str) -> Option<&'static Operation> {
+    operations().iter().find(|o| o.id == id)
+}
+
+fn table() -> Vec<Operation> {
+    [
+        system::operations(),
+        session::operations(),
+        tokens::operations(),
+        users::operations(),
+        packages::operations(),
+        accounts::operations(),
+        domains::operations(),
+        jobs::operations(),
+        audit::operations(),
+    ]
+    .concat()
+}

@@ -1,0 +1,24 @@
+//! API tokens.
+
+use super::op;
+use crate::Permission as P;
+use crate::operation::Method::*;
+use crate::operation::Operation;
+use wcp360_types::api::token;
+
+const COLUMNS: &[&str] = &["id", "name", "owner", "expires_at", "last_used_at"];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        op("tokens.list", Get, "/tokens", "List your API tokens")
+            .needs(P::SelfManage)
+            .list::<token::Token>()
+            .columns(COLUMNS),
+        op("tokens.create", Post, "/tokens", "Make an API token")
+            .needs(P::SelfManage)
+            .body::<token::CreateToken>()
+            .gives::<token::CreatedToken>(201)
+            .positional(&["name"]),
+        op("tokens.revoke", Delete, "/tokens/{token}", "Revoke an API token").needs(P::SelfManage).gives_nothing(),
+    ]
+}
