@@ -22,7 +22,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let document = match Document::embedded() {
         Ok(document) => document,
         Err(error) => {
-            eprintln!("error: {error}");
+            output::say(&format!("error: {error}"));
             return code::FAILED;
         }
     };
@@ -52,7 +52,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Err(failure) if failure.is_closed_pipe() => 0,
         Err(failure) => {
             let style = Style::of(&std::io::stderr());
-            eprint!("{}", output::problem(&failure, operation, globals.verbose, globals.json, style));
+            let text = output::problem(&failure, operation, globals.verbose, globals.json, style);
+            if !text.is_empty() {
+                output::say(text.trim_end_matches('\n'));
+            }
             failure.code()
         }
     }
@@ -87,7 +90,10 @@ impl<'a> Run<'a> {
             Composite::Completion => {
                 if let Some(shell) = given::<clap_complete::Shell>(matches, "shell") {
                     let mut command = tree::build(self.document);
-                    clap_complete::generate(*shell, &mut command, "wcp360", &mut self.out);
+                    // Not to standard output itself: it panics if nobody reads that to its end.
+                    let mut script = Vec::new();
+                    clap_complete::generate(*shell, &mut command, "wcp360", &mut script);
+                    self.out.write_all(&script)?;
                     self.out.flush()?;
                 }
                 Ok(())
@@ -189,7 +195,7 @@ impl<'a> Run<'a> {
                 .map_or(String::new(), |end| format!(" in {} ms", end.duration_since(job.created_at).as_millis()));
             self.note(&format!(
                 "{} {}: {}{took}.",
-                job.operation,
+                output::clean(&job.operation),
                 crate::job::subject(&job),
                 self.style.green("succeeded")
             ))?;
@@ -215,8 +221,8 @@ impl<'a> Run<'a> {
         self.out.flush()?;
         if !self.globals.json && !self.globals.quiet {
             match next {
-                Some(cursor) => eprintln!("There is more: --cursor {}", output::clean(&cursor)),
-                None if count == 0 => eprintln!("There is nothing to list."),
+                Some(cursor) => output::say(&format!("There is more: --cursor {}", output::clean(&cursor))),
+                None if count == 0 => output::say("There is nothing to list."),
                 None => {}
             }
         }

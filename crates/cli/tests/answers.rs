@@ -216,3 +216,60 @@ fn completion_knows_the_commands() {
         assert!(ended.code == 0 && ended.out.contains("unsuspend") && ended.out.contains("primary-domain"), "{shell}");
     }
 }
+
+#[test]
+fn sec_nothing_from_the_panel_steers_the_terminal() {
+    let evil = "x\u{1b}[2J\u{9b}31m\u{202e}";
+    let steers = |text: &str| text.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7f}']);
+    let ended = |reply: (u16, Value), args: &[&str]| {
+        let panel = Panel::new(move |_, _| reply.clone());
+        let ended = panel.run(args);
+        assert!(!steers(&ended.out) && !steers(&ended.err), "{ended:?}");
+        ended
+    };
+    // Values and names, tables, plain text, problems and jobs, for people and as JSON.
+    let thing = json!({ "username": evil, evil: evil, "inner": { evil: [{ evil: 1 }] } });
+    for more in [&[][..], &["--json"]] {
+        ended((200, thing.clone()), &[&["accounts", "show", "a"][..], more].concat());
+        ended((200, json!({ "items": [thing.clone()] })), &[&["accounts", "list"][..], more].concat());
+        ended(
+            (404, problem(404, evil, json!([{ "field": evil, "message": evil }]))),
+            &[&["whoami"][..], more].concat(),
+        );
+        ended((200, Value::String(format!("{evil}\r\n{evil}\n"))), &[&["whoami"][..], more].concat());
+        let mut done = job("succeeded", json!([step(evil, 0, "succeeded", None)]));
+        done["operation"] = evil.into();
+        ended((200, done), &[&["jobs", "watch", ID][..], more].concat());
+    }
+    let shown = ended((200, thing.clone()), &["accounts", "show", "a", "--json"]);
+    assert_eq!(shown.json(), thing, "it means the same");
+}
+
+#[test]
+fn nobody_who_reads_is_no_reason_to_panic() {
+    use std::process::Stdio;
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    // A pipe whose other end is closed already.
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let panel = working("failed", Some("disk full"));
+    let run = |args: &[&str], out: Stdio, err: Stdio| {
+        command().args(args).env("WCP360_SERVER", &panel.url).stdout(out).stderr(err).status().unwrap().code()
+    };
+    assert_eq!(run(&["completion", "bash"], closed(), closed()), Some(0));
+    assert_eq!(run(&["reference"], closed(), closed()), Some(0));
+    assert_eq!(run(&["completion", "zsh"], full(), full()), Some(1));
+    assert_eq!(run(&CREATE, Stdio::null(), closed()), Some(6), "the job's outcome, whoever hears of it");
+    assert_eq!(run(&["no-such-command"], closed(), full()), Some(2));
+    let panel = Panel::new(|_, _| (404, problem(404, "no", json!([]))));
+    let verbose = command()
+        .args(["accounts", "show", "a", "--verbose"])
+        .env("WCP360_SERVER", &panel.url)
+        .stdout(closed())
+        .stderr(full())
+        .status();
+    assert_eq!(verbose.unwrap().code(), Some(4));
+}

@@ -228,3 +228,41 @@ fn values_are_checked_before_anything_is_sent() {
     }
     assert!(panel.seen().is_empty());
 }
+
+#[test]
+fn sec_a_stranger_in_the_panels_place_is_told_nothing() {
+    use std::os::unix::fs::MetadataExt;
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        eprintln!("only root can become somebody else: left out");
+        return;
+    }
+    // Another user of this machine, who listens where the panel would.
+    let script = "import socket,sys\n\
+        s=socket.create_server(('127.0.0.1',0))\n\
+        print(s.getsockname()[1],flush=True)\n\
+        while True:\n c,_=s.accept()\n print('got',c.recv(9999),flush=True)\n c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{}')\n c.close()\n";
+    use std::io::{BufRead, BufReader, Read};
+    let mut stranger = std::process::Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", script])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(stranger.stdout.take().unwrap());
+    let mut port = String::new();
+    said.read_line(&mut port).unwrap();
+    let run = |server: String, more: &[&str]| -> panel::Ended {
+        let args = [&["whoami", "--server", &server][..], more].concat();
+        panel::command().args(args).env("WCP360_TOKEN", "the-token").output().unwrap().into()
+    };
+    for host in ["127.0.0.1", "localhost"] {
+        let ended = run(format!("http://{host}:{}", port.trim()), &[]);
+        assert_eq!(ended.code, 7, "{ended:?}");
+        assert!(ended.err.contains("user 65534 listens there") && ended.err.contains("--insecure"), "{ended:?}");
+    }
+    assert_eq!(run(format!("http://127.0.0.1:{}", port.trim()), &["--insecure"]).code, 0);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    let mut heard = String::new();
+    said.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard.matches("the-token").count(), 1, "only what was trusted on purpose: {heard}");
+}

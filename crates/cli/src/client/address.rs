@@ -1,22 +1,31 @@
 //! The panel's address.
 
+use super::listener::Listener;
 use crate::failure::Failure;
+use std::net::IpAddr;
 use ureq::http::Uri;
 
 /// Where a panel is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Address {
     /// Without a slash at the end.
     pub(super) url: String,
     /// Whether it is on this machine.
     pub(super) is_this_machine: bool,
     is_https: bool,
+    ip: Option<IpAddr>,
+    port: u16,
 }
 
 impl Address {
     /// Whether nobody can listen in.
     pub(super) fn is_private(&self) -> bool {
         self.is_https || self.is_this_machine
+    }
+
+    /// Who must be listening, where nothing else proves that it is the panel.
+    pub(super) fn listener(&self) -> Option<Listener> {
+        (self.is_this_machine && !self.is_https).then(|| Listener::new(self.ip, self.port))
     }
 }
 
@@ -37,8 +46,10 @@ pub(super) fn parse(url: &str) -> Result<Address, Failure> {
         return Err(wrong("has a query or a login in it"));
     }
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_this_machine = bare.parse::<std::net::IpAddr>().map_or(bare == "localhost", |ip| ip.is_loopback());
-    Ok(Address { url: url.trim_end_matches('/').to_owned(), is_this_machine, is_https })
+    let ip = bare.parse::<IpAddr>().ok();
+    let is_this_machine = ip.map_or(bare == "localhost", |ip| ip.is_loopback());
+    let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+    Ok(Address { url: url.trim_end_matches('/').to_owned(), is_this_machine, is_https, ip, port })
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! The HTTP side: sends requests, understands answers.
 
 mod address;
+mod listener;
 mod token;
 
 use crate::failure::Failure;
 use crate::input::{Request, encode};
+use crate::output;
 use crate::tree::Globals;
+use listener::Listener;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -33,6 +36,8 @@ pub struct Client {
     server: String,
     base: String,
     token: Option<String>,
+    /// Who must be listening before a secret is sent.
+    listener: Option<Listener>,
     verbose: bool,
 }
 
@@ -87,6 +92,7 @@ impl Client {
         let config = if address.is_this_machine { config.proxy(None) } else { config };
         Ok(Self {
             agent: config.build().into(),
+            listener: address.listener().filter(|_| !globals.insecure),
             server: address.url,
             base: base.to_owned(),
             token,
@@ -129,6 +135,13 @@ impl Client {
     fn once(&self, request: &Request) -> Result<(u16, Vec<u8>), Lost> {
         let uri = self.uri(request);
         self.say(&format!("> {} {uri}", request.method));
+        if let Some(uid) = self.listener.as_ref().and_then(Listener::stranger) {
+            let reason = format!(
+                "user {uid} listens there, and neither root nor the panel does; nothing was sent. Stop that process, or \
+                 trust it with --insecure"
+            );
+            return Err(Lost { retry: false, reason });
+        }
         let mut builder = ureq::http::Request::builder()
             .method(request.method.as_str())
             .uri(&uri)
@@ -192,7 +205,7 @@ impl Client {
 
     fn say(&self, line: &str) {
         if self.verbose {
-            eprintln!("{line}");
+            output::say(&output::clean(line));
         }
     }
 }

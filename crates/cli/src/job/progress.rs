@@ -1,6 +1,6 @@
 //! Showing how a job gets on: one moving line at a terminal, one line per step elsewhere.
 
-use crate::output::{Style, clean};
+use crate::output::{Style, clean, say, shorten};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
@@ -51,7 +51,7 @@ impl Progress {
         if !job.state.is_final() {
             let at = job.steps.iter().find(|s| !s.state.is_final());
             let what = at.map_or("finishing", |step| step.name.as_str());
-            self.moving(&format!("{} {}: {}", job.operation, super::subject(job), clean(what)));
+            self.moving(&format!("{} {}: {}", clean(&job.operation), super::subject(job), clean(what)));
         }
     }
 
@@ -64,14 +64,14 @@ impl Progress {
     pub(super) fn line(&self, text: &str) {
         if self.mode != Mode::Nothing {
             self.end();
-            eprintln!("{text}");
+            say(text);
         }
     }
 
     /// Takes the moving line away.
     pub(super) fn end(&self) {
         if self.mode == Mode::Moving {
-            eprint!("\r\x1b[K");
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 
@@ -79,11 +79,12 @@ impl Progress {
         if self.mode == Mode::Moving {
             self.turn += 1;
             let spinner = self.style.cyan(SPINNER[self.turn % SPINNER.len()]);
-            eprint!(
-                "\r\x1b[K{spinner} {text} {}",
-                self.style.dim(&format!("{:.1} s", self.began.elapsed().as_secs_f32()))
-            );
-            let _ = std::io::stderr().flush();
+            let took = format!("{:.1} s", self.began.elapsed().as_secs_f32());
+            // A line that wraps could not be taken away again.
+            let room = self.style.width().unwrap_or(80).saturating_sub(took.len() + 4);
+            let (text, took) = (shorten(text, room), self.style.dim(&took));
+            let mut out = std::io::stderr().lock();
+            let _ = write!(out, "\r\x1b[K{spinner} {text} {took}").and_then(|()| out.flush());
         }
     }
 

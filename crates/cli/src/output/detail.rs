@@ -1,6 +1,6 @@
 //! One thing with everything about it.
 
-use super::cell::cell;
+use super::cell::{cell, clean, clean_lines};
 use super::plan;
 use super::style::Style;
 use super::table::{Table, state};
@@ -18,7 +18,7 @@ use wcp360_types::plan::Plan;
 pub fn detail(out: &mut dyn Write, value: &Value, columns: &[String], style: Style) -> Result<(), Failure> {
     match value {
         Value::Object(object) => level(out, object, columns, style, ""),
-        Value::String(text) => Ok(write!(out, "{text}")?),
+        Value::String(text) => Ok(write!(out, "{}", clean_lines(text))?),
         Value::Null => Ok(()),
         other => Ok(writeln!(out, "{}", cell("", other, &TimeZone::system()))?),
     }
@@ -36,17 +36,19 @@ fn level(
     let mut entries: Vec<(&String, &Value)> = object.iter().collect();
     entries.sort_by_key(|(name, _)| place(name));
     let (deep, flat): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(_, value)| is_deep(value));
-    let width = flat.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
+    // Names may be somebody's words too, as in a map.
+    let title = |name: &str| clean(&name.replace('_', " "));
+    let width = flat.iter().map(|(name, _)| title(name).width()).max().unwrap_or(0);
     for (name, value) in flat {
         let mut text = cell(name, value, &zone);
         if name == "state" {
             text = state(style, &text);
         }
-        let key = format!("{}:", name.replace('_', " "));
-        writeln!(out, "{indent}{}{} {text}", style.bold(&key), " ".repeat(width - name.width()))?;
+        let name = title(name);
+        writeln!(out, "{indent}{}{} {text}", style.bold(&format!("{name}:")), " ".repeat(width - name.width()))?;
     }
     for (name, value) in deep {
-        writeln!(out, "{indent}{}", style.bold(&format!("{}:", name.replace('_', " "))))?;
+        writeln!(out, "{indent}{}", style.bold(&format!("{}:", title(name))))?;
         let inner = format!("{indent}  ");
         match value {
             Value::Array(rows) => Table::new(matching(columns, rows), style).rows(out, rows, &inner)?,

@@ -1,5 +1,6 @@
 //! Lists, printed as their pages come.
 
+use super::cell::clean_json;
 use super::style::Style;
 use super::table::Table;
 use crate::failure::Failure;
@@ -27,7 +28,7 @@ impl List {
         if self.json {
             for row in rows {
                 let before = if self.count == 0 { "{\n  \"items\": [\n" } else { ",\n" };
-                write!(out, "{before}    {row}")?;
+                write!(out, "{before}    {}", clean_json(&row.to_string()))?;
                 self.count += 1;
             }
         } else if !rows.is_empty() {

@@ -8,7 +8,7 @@ mod problem;
 mod style;
 mod table;
 
-pub use cell::clean;
+pub use cell::{clean, shorten};
 pub use detail::detail;
 pub use list::List;
 pub use plan::plan;
@@ -25,6 +25,11 @@ use std::io::Write;
 /// # Errors
 /// Standard output does not work.
 pub fn json(out: &mut dyn Write, value: &Value) -> Result<(), Failure> {
-    writeln!(out, "{value:#}")?;
+    writeln!(out, "{}", cell::clean_json(&format!("{value:#}")))?;
     Ok(())
+}
+
+/// Prints a line on standard error. That nobody reads it is no reason to stop.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

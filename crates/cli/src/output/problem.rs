@@ -1,6 +1,6 @@
 //! What went wrong, said in terms of the command line.
 
-use super::cell::clean;
+use super::cell::{clean, clean_json};
 use super::style::Style;
 use crate::document::{Operation, flag, is_secret};
 use crate::failure::Failure;
@@ -12,8 +12,10 @@ pub fn problem(failure: &Failure, operation: Option<&Operation>, verbose: bool, 
     if as_json {
         return match failure {
             Failure::Shown => String::new(),
-            Failure::Problem(problem) => format!("{:#}\n", json!(problem)),
-            other => format!("{:#}\n", json!({ "title": "The command failed", "detail": other.to_string() })),
+            Failure::Problem(problem) => clean_json(&format!("{:#}\n", json!(problem))),
+            other => {
+                clean_json(&format!("{:#}\n", json!({ "title": "The command failed", "detail": other.to_string() })))
+            }
         };
     }
     let error = style.red("error:");

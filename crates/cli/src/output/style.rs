@@ -1,24 +1,39 @@
-//! Colours, where somebody looks.
+//! Colours and width, where somebody looks.
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
-/// Whether and how to colour.
+/// Whether and how to colour, and how much fits into a line.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     on: bool,
+    width: Option<usize>,
 }
 
 impl Style {
     /// For what is written to `stream`: colours only for a terminal that wants them.
-    pub fn of(stream: &impl IsTerminal) -> Self {
+    pub fn of(stream: &(impl IsTerminal + AsFd)) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
             || std::env::var_os("TERM").is_some_and(|v| v == "dumb");
-        Self { on: stream.is_terminal() && !refused }
+        let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(stream.as_fd()).ok()).flatten();
+        // A terminal that does not know its size says 0.
+        let width = size.map(|s| usize::from(s.ws_col)).filter(|columns| *columns > 0);
+        Self { on: stream.is_terminal() && !refused, width }
     }
 
     /// Never.
     pub fn plain() -> Self {
-        Self { on: false }
+        Self { on: false, width: None }
+    }
+
+    /// The same, for lines of at most so many columns.
+    pub fn within(self, width: usize) -> Self {
+        Self { width: Some(width), ..self }
+    }
+
+    /// How many columns a line may have; `None`: as many as it likes.
+    pub fn width(self) -> Option<usize> {
+        self.width
     }
 
     fn paint(self, code: &str, text: &str) -> String {

@@ -1,12 +1,15 @@
 //! Tables.
 
-use super::cell::cell;
+use super::cell::{cell, clean, shorten};
 use super::style::Style;
 use crate::failure::Failure;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::io::Write;
 use unicode_width::UnicodeWidthStr;
+
+/// No column is made narrower than this.
+const NARROWEST: usize = 8;
 
 /// A table that is written piece by piece: the first piece sets the widths.
 pub struct Table {
@@ -45,6 +48,7 @@ impl Table {
             .collect();
         if !self.started {
             self.measure(rows, &cells);
+            self.fit(indent.width());
             let heads: Vec<String> = self.columns.iter().map(|name| heading(name)).collect();
             self.line(out, &heads, indent, true)?;
             self.started = true;
@@ -64,9 +68,26 @@ impl Table {
         }
     }
 
+    /// Makes the widest columns narrower until the lines fit the terminal. The first one stays whole: it is what the next
+    /// command needs.
+    fn fit(&mut self, indent: usize) {
+        let Some(room) = self.style.width().map(|width| width.saturating_sub(indent)) else { return };
+        loop {
+            let total = self.widths.iter().sum::<usize>() + 2 * self.widths.len().saturating_sub(1);
+            let widest = (1..self.widths.len()).filter(|i| !self.numeric[*i]).max_by_key(|i| self.widths[*i]);
+            match widest {
+                Some(index) if total > room && self.widths[index] > NARROWEST => self.widths[index] -= 1,
+                _ => return,
+            }
+        }
+    }
+
     fn line(&self, out: &mut dyn Write, cells: &[String], indent: &str, head: bool) -> Result<(), Failure> {
         let mut line = indent.to_owned();
         for (index, text) in cells.iter().enumerate() {
+            // Without a terminal nothing is cut, and on one, whatever starts a line is not.
+            let cut = index > 0 && self.style.width().is_some() && !self.numeric[index];
+            let text = &if cut { shorten(text, self.widths[index]) } else { text.clone() };
             let gap = " ".repeat(self.widths[index].saturating_sub(text.width()));
             let shown = match (head, self.columns[index].as_str()) {
                 (true, _) => self.style.bold(text),
@@ -98,7 +119,7 @@ fn all_columns(rows: &[Value]) -> Vec<String> {
 }
 
 fn heading(name: &str) -> String {
-    name.replace('_', " ").to_uppercase()
+    clean(&name.replace('_', " ").to_uppercase())
 }
 
 /// The name of a state, coloured.
@@ -124,6 +145,23 @@ mod tests {
             table.rows(&mut out, piece.as_array().unwrap(), "").unwrap();
         }
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_lines_fit_and_names_stay_whole() {
+        let rows = json!([{ "id": "01931f3e-0000-7000", "state": "active", "detail": "日本 a long story of many words", "n": 12345 }]);
+        let drawn = |width: usize| {
+            let columns = ["id", "state", "detail", "n"].map(str::to_owned);
+            let mut table = Table::new(&columns, Style::plain().within(width));
+            let mut out = Vec::new();
+            table.rows(&mut out, rows.as_array().unwrap(), "").unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let line = "01931f3e-0000-7000  active  日本 a long st…  12345\n";
+        assert!(drawn(50).ends_with(line), "{}", drawn(50));
+        assert!(drawn(50).lines().all(|l| l.width() <= 50));
+        assert!(drawn(200).contains("many words"));
+        assert!(drawn(10).contains("01931f3e-0000-7000  active  日本 a …  12345"), "{}", drawn(10));
     }
 
     #[test]
