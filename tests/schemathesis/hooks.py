@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import time
+import zlib
 from collections import Counter
 
 import schemathesis
@@ -11,7 +13,8 @@ import schemathesis
 THERE = json.loads(os.environ["WCP360_FUZZ_OBJECTS"])
 # Tokens and logins that this run and the next ones need: what is learned from lists is not to be turned against them.
 KEPT = set(json.loads(os.environ["WCP360_FUZZ_KEPT"]))
-VISITORS = itertools.count(1)
+# Another run on the same host has other visitors.
+VISITORS = itertools.count(int(time.time()) << 12)
 # Answers by operation and status.
 COUNTED = {}
 
@@ -49,19 +52,16 @@ REFUSALS = {400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429}
 
 @schemathesis.hook
 def before_load_schema(ctx, raw_schema):
-    """Adds real objects to what may stand in a path, and names that are free or there to what may stand in a body."""
-    for item in raw_schema["paths"].values():
-        for operation in item.values():
-            for parameter in operation.get("parameters", []):
-                if parameter["in"] == "path" and parameter["name"] in THERE:
-                    names = {"type": "string", "enum": THERE[parameter["name"]]}
-                    parameter["schema"] = {"anyOf": [names, {"type": "string", "minLength": 1, "maxLength": 64}]}
+    """Adds names that are free or there to what may stand in a body."""
     schemas = raw_schema["components"]["schemas"]
-    for name, likely in {
+    likely = {
         "PackageName": {"type": "string", "enum": THERE["package"]},
         "Domain": {"type": "string", "pattern": r"^[a-z]{4,12}\.test$"},
-    }.items():
-        schemas[name] = {"anyOf": [likely, schemas[name]]}
+    }
+    for name, schema in likely.items():
+        schemas[name] = {"anyOf": [schema, schemas[name]]}
+    properties = schemas["CreateAccount"]["properties"]
+    properties["owner"] = {"anyOf": [{"type": "string", "enum": THERE["reseller"]}, properties["owner"]]}
 
 
 @schemathesis.hook
@@ -75,6 +75,19 @@ def before_call(ctx, case, kwargs):
         for name, value in parameters.items():
             if isinstance(value, str) and value in KEPT:
                 parameters[name] = THERE[name][0]
+        # The first account is what everything else is done with.
+        if case.operation.definition.raw["operationId"] == "accounts.delete" and value == THERE["account"][0]:
+            parameters["account"] = THERE["account"][-1]
+
+
+@schemathesis.hook
+def map_path_parameters(ctx, parameters):
+    """Puts something that is there into two of three paths. Which, follows from what was drawn: the same in every run."""
+    for name, value in (parameters or {}).items():
+        drawn = zlib.crc32(repr(value).encode())
+        if name in THERE and isinstance(value, str) and drawn % 3:
+            parameters[name] = THERE[name][drawn // 3 % len(THERE[name])]
+    return parameters
 
 
 @schemathesis.hook

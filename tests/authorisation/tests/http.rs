@@ -1,6 +1,6 @@
 //! The smallest HTTP client that can also send what no proper client would.
 
-use crate::{host, world};
+use crate::{host, secrets};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -125,7 +125,7 @@ fn exchange(mut stream: impl Read + Write, request: &[u8]) -> Answer {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     let answer = parse(&bytes);
-    world::look_for_secrets(&answer);
+    secrets::look_for(&answer);
     answer
 }
 

@@ -1,57 +1,35 @@
 //! The people and objects that the matrix is tried with. Made once per run, under names of their own.
 
-use crate::http::{Answer, Credential, browse, call};
+use crate::http::{Credential, browse, call};
 use crate::object::{Kind, Names, Relation};
-use crate::{host, policy};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// The people and objects.
 #[derive(Debug)]
 pub(crate) struct World {
     /// Part of all names: a host can be used by several runs.
-    tag: String,
+    pub(crate) tag: String,
     /// Client, reseller, admin, root.
     pub(crate) tokens: [Credential; 4],
     /// The same people's sessions, as far as they were needed.
-    sessions: Mutex<[Option<Credential>; 4]>,
+    pub(crate) sessions: Mutex<[Option<Credential>; 4]>,
     /// Root's tokens with scopes.
     pub(crate) scoped: Vec<(Vec<&'static str>, Credential)>,
     /// Credentials that are none (any more), with what is wrong with them.
     pub(crate) strangers: Vec<(String, Credential)>,
     /// Those of a suspended account's owner.
     pub(crate) suspended: Vec<(String, Credential)>,
-    root_name: String,
-    root_password: String,
+    pub(crate) root_name: String,
+    pub(crate) root_password: String,
     /// Jobs that created own, sibling, foreign.
-    jobs: [String; 3],
+    pub(crate) jobs: [String; 3],
     /// Ids of tokens: of the four roles, and of sibling's and foreign's owners.
-    spare_tokens: [String; 6],
-    fresh: AtomicUsize,
-    busy: Mutex<()>,
-}
-
-/// What must never be in an answer: hashes as they are stored, and passwords.
-static SECRETS: OnceLock<Vec<String>> = OnceLock::new();
-
-/// Looks through an answer for secrets.
-///
-/// # Panics
-/// If there is one.
-pub(crate) fn look_for_secrets(answer: &Answer) {
-    let always = ["$argon2", "password_hash", "secret_hash"];
-    let known = SECRETS.get().into_iter().flatten().map(String::as_str);
-    let headers = format!("{:?}", answer.headers);
-    for secret in always.into_iter().chain(known) {
-        assert!(!answer.body.contains(secret) && !headers.contains(secret), "{secret:?} is in an answer: {answer:?}");
-    }
-}
-
-/// How many secrets are looked for in every answer.
-pub(crate) fn secrets_known() -> usize {
-    SECRETS.get().map_or(0, Vec::len)
+    pub(crate) spare_tokens: [String; 6],
+    pub(crate) fresh: AtomicUsize,
+    pub(crate) busy: Mutex<()>,
 }
 
 impl World {
@@ -72,7 +50,7 @@ impl World {
         format!("m{}{}", self.tag, ["own", "sib", "far", "nil"][relation as usize])
     }
 
-    fn halted(&self, relation: Relation) -> String {
+    pub(crate) fn halted(&self, relation: Relation) -> String {
         format!("m{}{}", self.tag, ["hon", "hsi", "hfa", "hni"][relation as usize])
     }
 
@@ -154,109 +132,6 @@ impl World {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
-    }
-
-    fn make() -> World {
-        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_secs();
-        let tag: String = (0..4).map(|place| char::from(b'a' + (seconds / 26u64.pow(place) % 26) as u8)).collect();
-        let root = Credential::Token(host::sh("cat /etc/wcp360/api.key"));
-        let file = host::sh("cat /root/wcp360-credentials.txt");
-        let line = |key: &str| {
-            file.lines().find_map(|l| l.strip_prefix(key)).expect("the installer wrote it").trim().to_owned()
-        };
-        let mut world = World {
-            tag,
-            tokens: [Credential::Nothing, Credential::Nothing, Credential::Nothing, root],
-            sessions: Mutex::default(),
-            scoped: Vec::new(),
-            strangers: Vec::new(),
-            suspended: Vec::new(),
-            root_name: line("username:"),
-            root_password: line("password:"),
-            jobs: Default::default(),
-            spare_tokens: Default::default(),
-            fresh: AtomicUsize::new(0),
-            busy: Mutex::new(()),
-        };
-        world.people();
-        world.accounts();
-        world.credentials();
-        let columns = "SELECT password_hash FROM users WHERE password_hash IS NOT NULL \
-                       UNION SELECT secret_hash FROM tokens UNION SELECT secret_hash FROM sessions;";
-        let mut secrets: Vec<String> = host::sql(columns).lines().map(str::to_owned).collect();
-        secrets.extend([0, 1, 2, 3].map(|role| world.password(&world.login(role))));
-        SECRETS.set(secrets).expect("the world is made once");
-        world
-    }
-
-    fn people(&mut self) {
-        for (who, role) in [("adm", "admin"), ("ad2", "admin"), ("sel", "reseller"), ("riv", "reseller")] {
-            let name = self.person(who);
-            let body = json!({"username": name, "role": role, "password": self.password(&name)});
-            must(&self.tokens[3], "POST", "/users", &body, 201);
-        }
-        self.tokens[1] = self.token_of(&self.person("sel")).0;
-        self.tokens[2] = self.token_of(&self.person("adm")).0;
-        let rival = self.token_of(&self.person("riv")).0;
-        for (owner, relation, visibility) in [
-            (&self.tokens[1], Relation::Own, "private"),
-            (&self.tokens[3], Relation::Sibling, "public"),
-            (&rival, Relation::Foreign, "private"),
-        ] {
-            let name = &self.names(Kind::Package, relation, 0)[0].1;
-            must(owner, "POST", "/packages", &json!({"name": name, "visibility": visibility}), 201);
-        }
-    }
-
-    fn accounts(&mut self) {
-        let relations = [Relation::Own, Relation::Sibling, Relation::Foreign];
-        let rival = self.token_of(&self.person("riv")).0;
-        let owners = [self.tokens[1].clone(), self.tokens[1].clone(), rival];
-        let create = |owner: &Credential, name: &str| {
-            let body = json!({"username": name, "primary_domain": format!("{name}.test"), "package": "business",
-                              "password": self.password(name)});
-            job_of(&must(owner, "POST", "/accounts", &body, 202))
-        };
-        let jobs: Vec<String> = relations.iter().zip(&owners).map(|(r, o)| create(o, &self.account(*r))).collect();
-        for (relation, owner) in relations.iter().zip(&owners) {
-            create(owner, &self.halted(*relation));
-        }
-        self.settle();
-        self.jobs = jobs.try_into().expect("three");
-        for (relation, owner) in relations.iter().zip(&owners) {
-            let names = self.names(Kind::Domain, *relation, 0);
-            let path = format!("/accounts/{}/domains", names[0].1);
-            must(owner, "POST", &path, &json!({"domain": names[1].1}), 202);
-        }
-        let halted = self.halted(Relation::Own);
-        self.suspended = vec![
-            ("the token of a suspended client".into(), self.token_of(&halted).0),
-            ("the session of a suspended client".into(), log_in(&halted, &self.password(&halted))),
-        ];
-        for (relation, owner) in relations.iter().zip(&owners) {
-            must(owner, "POST", &format!("/accounts/{}/suspend", self.halted(*relation)), &json!({}), 202);
-        }
-        self.settle();
-    }
-
-    fn credentials(&mut self) {
-        let (client, client_id) = self.token_of(&self.account(Relation::Own));
-        self.tokens[0] = client;
-        let spare = |who: &Credential| must(who, "POST", "/tokens", &json!({"name": "spare"}), 201)["id"].clone();
-        let sibling = self.token_of(&self.account(Relation::Sibling)).0;
-        let foreign = self.token_of(&self.account(Relation::Foreign)).0;
-        let [a, b, c, d] = &self.tokens;
-        self.spare_tokens = [a, b, c, d, &sibling, &foreign].map(|who| spare(who).as_str().expect("an id").to_owned());
-        let mut scopes: Vec<Vec<&'static str>> = policy::permissions().into_iter().map(|p| vec![p]).collect();
-        scopes.push(Vec::new());
-        self.scoped = scopes
-            .into_iter()
-            .map(|scopes| {
-                let made = must(&self.tokens[3], "POST", "/tokens", &json!({"name": "limited", "scopes": scopes}), 201);
-                (scopes, secret_of(&made))
-            })
-            .collect();
-        self.strangers = crate::tokens::strangers(self, &client_id);
     }
 
     /// A token of somebody, made as people do: by logging in and giving the password again; and its id.
