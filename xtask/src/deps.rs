@@ -19,6 +19,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wcp360-supervisor", &[]),
     ("wcp360-bench", &["wcp360-types"]),
     ("wcp360-e2e", &["wcp360-types", "wcp360-api"]),
+    // What it expects of the panel must not come from the panel.
+    ("wcp360-authorisation", &[]),
     ("xtask", &["wcp360-api", "wcp360-types"]),
 ];
 

@@ -206,3 +206,22 @@ fn people_of_the_panel_are_reached_by_those_above_them() {
     }
     report.end("people of the panel");
 }
+
+#[test]
+fn nobody_makes_people_above_themselves() {
+    let world = World::get();
+    let _quiet = world.quiet();
+    let mut report = Report::default();
+    for (role, statuses) in crate::policy::MAKES {
+        for (made, status) in ["reseller", "admin", "root", "client"].into_iter().zip(statuses) {
+            let name = world.fresh();
+            let body = json!({"username": name, "role": made, "password": world.password(&name)}).to_string();
+            let answer = call(&world.tokens[*role], "POST", "/users", &body);
+            report.equal(|| format!("a {made} made by {}", ROLES[*role]), answer.status, *status);
+            let there =
+                crate::snapshot::items(&world.tokens[3], "/users").iter().any(|user| user["username"] == name.as_str());
+            report.equal(|| format!("the {made} that {} wanted is there", ROLES[*role]), there, *status == 201);
+        }
+    }
+    report.end("people made");
+}

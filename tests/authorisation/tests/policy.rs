@@ -160,6 +160,16 @@ pub(crate) const STAFF: &[(&str, usize, [bool; 3])] = &[
     ("users.delete",       3, [true,  true,  false]),
 ];
 
+/// Whom somebody may make: the caller's role, and the status for a reseller, an admin, a root and a client. The last two are made
+/// by setup and with an account, by nobody here.
+#[rustfmt::skip]
+pub(crate) const MAKES: &[(usize, [u16; 4])] = &[
+    (0, [403, 403, 403, 403]),
+    (1, [403, 403, 403, 403]),
+    (2, [201, 403, 422, 422]),
+    (3, [201, 201, 422, 422]),
+];
+
 /// The line of an operation.
 ///
 /// # Panics
