@@ -40,6 +40,8 @@ permissions! {
     PackagesManage = "packages.manage" [Root Admin Reseller];
     /// See jobs and their logs.
     JobsRead = "jobs.read" [Root Admin Reseller Client];
+    /// Cancel, retry and undo jobs whose change one may ask for oneself; schedule such changes.
+    JobsManage = "jobs.manage" [Root Admin Reseller Client];
     /// See who can log in.
     UsersRead = "users.read" [Root Admin Reseller];
     /// Create administrators and resellers, set passwords of others.

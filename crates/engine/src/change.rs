@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wcp360_types::api::domain::{AddDomain, AddedDomainKind};
 use wcp360_types::manifest::{AccountStatus, Alias, DomainKind, ManifestSet, Site};
-use wcp360_types::{DocumentRoot, Domain, Problem};
+use wcp360_types::{DocumentRoot, Domain, Problem, Revision};
 
 /// A change of one account, as it is stored in a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,13 @@ pub enum Change {
     RemoveDomain {
         /// The name.
         domain: Domain,
+    },
+    /// Back to what it was before another change.
+    Restore {
+        /// What it was.
+        manifests: Box<ManifestSet>,
+        /// What that change had made of it.
+        from: Revision,
     },
 }
 
@@ -71,6 +78,13 @@ impl Change {
             Change::Delete => return Ok(None),
             Change::AddDomain { request } => add_domain(&mut set, request)?,
             Change::RemoveDomain { domain } => remove_domain(&mut set, domain)?,
+            Change::Restore { manifests, from } => {
+                if current.revision() != *from {
+                    let detail = "The account was changed again since; undo the later changes first.";
+                    return Err(Problem::conflict(detail));
+                }
+                set = (**manifests).clone();
+            }
         }
         set.account.updated_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
         set.validate().map_err(|e| Problem::invalid(&e.field, e.error.to_string()))?;

@@ -190,6 +190,10 @@ impl Call {
             dry_run: dry.dry_run,
             if_match,
             idempotency,
+            undoes: None,
+            authority: None,
+            schedule: None,
+            priority: 0,
         })
     }
 

@@ -59,6 +59,15 @@ fn handlers() -> Handlers {
     all.bind("jobs.list", h::jobs::list);
     all.bind("jobs.show", h::jobs::show);
     all.bind("jobs.log", h::jobs::log);
+    all.bind("jobs.artifacts", h::jobs::artifacts);
+    all.bind("jobs.cancel", h::jobs::cancel);
+    all.bind("jobs.retry", h::jobs::retry);
+    all.bind("jobs.undo", h::jobs::undo);
+    all.bind("jobs.resolve", h::jobs::resolve);
+    all.bind("schedules.list", h::schedules::list);
+    all.bind("schedules.show", h::schedules::show);
+    all.bind("schedules.create", h::schedules::create);
+    all.bind("schedules.delete", h::schedules::delete);
     all.bind("audit.list", h::audit::list);
     all
 }

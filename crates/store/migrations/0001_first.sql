@@ -103,8 +103,6 @@ CREATE TABLE jobs (
     turn             BIGINT NOT NULL,
     -- 1: the first job of its lane that is not over, so it may run.
     head             BIGINT NOT NULL,
-    -- 1: waits for its time outside of its lane.
-    delayed          BIGINT NOT NULL,
     run_at           BIGINT NOT NULL,
     lease_token      BIGINT NOT NULL,
     lease_until      BIGINT NOT NULL,
@@ -112,6 +110,9 @@ CREATE TABLE jobs (
     error            TEXT,
     undoes           TEXT,
     undone_by        TEXT,
+    -- What somebody found out about a failed job, and settled.
+    resolution       TEXT,
+    schedule_id      TEXT,
     created_at       BIGINT NOT NULL,
     updated_at       BIGINT NOT NULL,
     finished_at      BIGINT
@@ -126,6 +127,26 @@ CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_account ON jobs (account_id, id);
 CREATE INDEX jobs_owner ON jobs (owner_id, id);
 CREATE INDEX jobs_updated ON jobs (updated_at);
+
+-- Changes that are to be asked for later, once or again and again.
+CREATE TABLE schedules (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL,
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    account    TEXT NOT NULL,
+    owner_id   TEXT NOT NULL,
+    actor_id   TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    operation  TEXT NOT NULL,
+    change     TEXT NOT NULL,
+    cron       TEXT,
+    next_run   BIGINT,
+    last_run   BIGINT,
+    last_job   TEXT,
+    last_error TEXT,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX schedules_due ON schedules (next_run) WHERE next_run IS NOT NULL;
+CREATE INDEX schedules_account ON schedules (account_id);
 
 CREATE TABLE job_artifacts (
     job_id  TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,

@@ -11,6 +11,7 @@ pub mod error;
 pub mod jobs;
 pub mod packages;
 mod row;
+pub mod schedules;
 mod scope;
 pub mod sessions;
 pub mod settings;

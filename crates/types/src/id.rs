@@ -62,6 +62,10 @@ uuid_id!(
     UserId
 );
 uuid_id!(
+    /// A change that is to be asked for later.
+    ScheduleId
+);
+uuid_id!(
     /// An API token.
     TokenId
 );

@@ -14,7 +14,7 @@ pub mod revision;
 pub mod role;
 pub mod validated;
 
-pub use id::{AccountId, JobId, OperationId, RequestId, TokenId, UserId};
+pub use id::{AccountId, JobId, OperationId, RequestId, ScheduleId, TokenId, UserId};
 pub use name::{Domain, EmailAddress, PackageName, Username};
 pub use path::DocumentRoot;
 pub use problem::{FieldError, Problem};

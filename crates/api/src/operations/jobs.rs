@@ -24,5 +24,29 @@ pub(super) fn operations() -> Vec<Operation> {
             .query::<job::JobLogQuery>()
             .gives::<page::Page<job::JobLogLine>>(200)
             .columns(&["at", "step", "message"]),
+        op("jobs.artifacts", Get, "/jobs/{job}/artifacts", "Show what a job's steps left")
+            .about("Manifests before and after, and what was changed with the differences of the files.")
+            .needs(P::JobsRead)
+            .gives::<page::Page<job::JobArtifact>>(200)
+            .columns(&["name"]),
+        op("jobs.cancel", Post, "/jobs/{job}/cancel", "Stop a job and take back what it did")
+            .about("A job that waits is stopped at once, a running one before its next step. Of a failed job, what can be taken back is tried again.")
+            .needs(P::JobsManage)
+            .gives::<job::Job>(200)
+            .columns(COLUMNS),
+        op("jobs.retry", Post, "/jobs/{job}/retry", "Try a job again")
+            .about("A failed job goes on from the step that failed; one that was cancelled or taken back is asked for anew.")
+            .needs(P::JobsManage)
+            .job(),
+        op("jobs.undo", Post, "/jobs/{job}/undo", "Take back what a job changed")
+            .about("Refused if the account was changed again since. With `dry_run` it says what would change and what would be lost.")
+            .needs(P::JobsManage)
+            .body::<job::UndoJob>()
+            .job(),
+        op("jobs.resolve", Post, "/jobs/{job}/resolve", "Note that a failed job was settled by hand")
+            .needs(P::JobsManage)
+            .body::<job::ResolveJob>()
+            .gives::<job::Job>(200)
+            .columns(COLUMNS),
     ]
 }

@@ -5,6 +5,7 @@ mod audit;
 mod domains;
 mod jobs;
 mod packages;
+mod schedules;
 mod session;
 mod system;
 mod tokens;
@@ -109,6 +110,7 @@ fn table() -> Vec<Operation> {
         accounts::operations(),
         domains::operations(),
         jobs::operations(),
+        schedules::operations(),
         audit::operations(),
     ]
     .concat()

@@ -13,8 +13,8 @@ use wcp360_store::users::StoredUser;
 use wcp360_store::{StoreError, Tx};
 use wcp360_types::api::account::{AccountState, CreateAccount};
 use wcp360_types::api::domain::AddDomain;
-use wcp360_types::manifest::PhpVersion;
-use wcp360_types::{AccountId, Domain, JobId, Problem, Role, UserId, Username};
+use wcp360_types::manifest::{DomainKind, ManifestSet, PhpVersion};
+use wcp360_types::{AccountId, Domain, JobId, Problem, Revision, Role, UserId, Username};
 
 impl Engine {
     /// Creates an account.
@@ -45,9 +45,9 @@ impl Engine {
         let php = self.default_php().await?;
         let manifests = policy::new_account(&request, &package, php, Timestamp::now());
         let change = Change::Create { manifests: Box::new(manifests) };
-        let (by, name) = (caller.clone(), request.username.clone());
-        let reserve = move |tx: &mut Tx<'_>, job| reserve_account(tx, &by, &request, password_hash, job);
-        self.queue_or_plan(caller, name, change, how, reserve).await
+        let name = request.username.clone();
+        let with = With { owner: request.owner, password_hash, if_match: None };
+        self.change(caller, name, change, with, how).await
     }
 
     /// Suspends an account.
@@ -131,28 +131,21 @@ impl Engine {
         change: Change,
         how: JobRequest,
     ) -> Result<Outcome, EngineError> {
-        let (by, wanted, if_match, planned) = (caller.clone(), name.clone(), how.if_match.clone(), change.clone());
-        let reserve = move |tx: &mut Tx<'_>, job| {
-            let account = tx.account(by.scope(), &wanted)?.ok_or_else(|| Problem::not_found("account", &wanted))?;
-            if account.state == AccountState::Deleting {
-                return Err(Problem::conflict("The account is being deleted.").into());
-            }
-            if if_match.is_some() && if_match != account.revision {
-                let detail = "The account is not as you saw it; read it again and repeat the change.";
-                return Err(Problem::precondition_failed(detail).into());
-            }
-            // With other jobs before this one, what it will find is known only when it is its turn.
-            if account.manifests.is_some() && !tx.is_lane_busy(&account.id.to_string())? {
-                planned.resolve(account.manifests.as_ref(), Timestamp::now())?;
-            }
-            match &planned {
-                Change::AddDomain { request } => reserve_added_domain(tx, &account, request, job)?,
-                Change::Delete => tx.set_account_state(account.id, AccountState::Deleting)?,
-                _ => {}
-            }
-            Ok(target(tx, account)?)
-        };
-        self.queue_or_plan(caller, name.clone(), change, how, reserve).await
+        let with = With { if_match: how.if_match.clone(), ..With::default() };
+        self.change(caller, name.clone(), change, with, how).await
+    }
+
+    pub(super) async fn change(
+        &self,
+        caller: &Caller,
+        name: Username,
+        change: Change,
+        with: With,
+        how: JobRequest,
+    ) -> Result<Outcome, EngineError> {
+        let (by, wanted, planned) = (caller.clone(), name.clone(), change.clone());
+        let reserving = move |tx: &mut Tx<'_>, job| reserve(tx, &by, &wanted, &planned, with, job);
+        self.queue_or_plan(caller, name, change, how, reserving).await
     }
 
     /// The newest PHP of the node. Asked for anew after half a minute: packages are installed rarely, and the agent looks at
@@ -170,15 +163,60 @@ impl Engine {
         Ok(version)
     }
 }
+/// What a change is asked for with, besides itself.
+#[derive(Debug, Default)]
+pub(super) struct With {
+    /// For a new account: whose.
+    pub(super) owner: Option<String>,
+    /// For a new account: the hash of its login's password.
+    pub(super) password_hash: Option<String>,
+    /// The revision that the caller saw.
+    pub(super) if_match: Option<Revision>,
+}
+
+/// Checks a change against what is there and reserves what it needs.
+pub(super) fn reserve(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    name: &Username,
+    change: &Change,
+    with: With,
+    job: JobId,
+) -> Result<Target, EngineError> {
+    if let Change::Create { manifests } = change {
+        return reserve_account(tx, caller, manifests, with, job);
+    }
+    let account = tx.account(caller.scope(), name)?.ok_or_else(|| Problem::not_found("account", name))?;
+    if account.state == AccountState::Deleting {
+        return Err(Problem::conflict("The account is being deleted.").into());
+    }
+    if with.if_match.is_some() && with.if_match != account.revision {
+        let detail = "The account is not as you saw it; read it again and repeat the change.";
+        return Err(Problem::precondition_failed(detail).into());
+    }
+    // With other jobs before this one, what it will find is known only when it is its turn.
+    if account.manifests.is_some() && !tx.is_lane_busy(&account.id.to_string())? {
+        change.resolve(account.manifests.as_ref(), Timestamp::now())?;
+    }
+    match change {
+        Change::AddDomain { request } => reserve_added_domain(tx, &account, request, job)?,
+        Change::Restore { manifests, .. } => reserve_restored_names(tx, &account, manifests, job)?,
+        Change::Delete => tx.set_account_state(account.id, AccountState::Deleting)?,
+        _ => {}
+    }
+    Ok(target(tx, account)?)
+}
+
 fn reserve_account(
     tx: &mut Tx<'_>,
     caller: &Caller,
-    request: &CreateAccount,
-    password_hash: Option<String>,
+    manifests: &ManifestSet,
+    with: With,
     job: JobId,
 ) -> Result<Target, EngineError> {
     let now = Timestamp::now();
-    let owner = owner_of(tx, caller, request.owner.as_deref())?;
+    let wanted = &manifests.account;
+    let owner = owner_of(tx, caller, with.owner.as_deref())?;
     if let Some(most) = owner.max_accounts
         && tx.accounts_of(owner.id)? >= most
     {
@@ -187,25 +225,47 @@ fn reserve_account(
     }
     let new = NewAccount {
         id: AccountId::new(),
-        username: request.username.clone(),
+        username: wanted.username.clone(),
         owner_id: owner.id,
-        package: request.package.clone(),
-        primary_domain: request.primary_domain.clone(),
-        contact_email: request.contact_email.clone(),
+        package: wanted.package.clone(),
+        primary_domain: wanted.primary_domain.clone(),
+        contact_email: wanted.contact_email.clone(),
     };
-    refuse_overlap(tx, new.id, "primary_domain", &new.primary_domain)?;
+    for (_, name) in manifests.domains.names() {
+        refuse_overlap(tx, new.id, "primary_domain", name)?;
+    }
     tx.reserve_account(&new, job, now).map_err(|e| taken(e, &new.username, &new.primary_domain))?;
+    for (kind, name) in manifests.domains.names().filter(|(kind, _)| *kind != DomainKind::Primary) {
+        tx.reserve_domain(new.id, name, kind, job).map_err(|e| taken(e, &new.username, name))?;
+    }
     let login = StoredUser {
         id: UserId::new(),
         username: new.username.to_string(),
         role: Role::Client,
         account_id: Some(new.id),
         suspended: false,
-        password_hash,
+        password_hash: with.password_hash,
         max_accounts: None,
     };
     tx.insert_user(&login, now).map_err(|e| taken(e, &new.username, &new.primary_domain))?;
-    Ok(Target { id: new.id, name: new.username, owner: owner.id, tenant: tenant(new.id, &owner), undoes: None })
+    Ok(Target { id: new.id, name: new.username, owner: owner.id, tenant: tenant(new.id, &owner) })
+}
+
+/// Names that come back may have been taken by somebody else meanwhile.
+fn reserve_restored_names(
+    tx: &mut Tx<'_>,
+    account: &StoredAccount,
+    before: &ManifestSet,
+    job: JobId,
+) -> Result<(), EngineError> {
+    for (kind, name) in before.domains.names() {
+        let has = account.manifests.as_ref().is_some_and(|set| set.domains.names().any(|(_, own)| own == name));
+        if !has {
+            refuse_overlap(tx, account.id, "domain", name)?;
+            tx.reserve_domain(account.id, name, kind, job).map_err(|e| taken(e, &account.username, name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whose turn a job uses up: a reseller's accounts share one, accounts of administrators have one each.
@@ -219,7 +279,7 @@ fn tenant(account: AccountId, owner: &StoredUser) -> String {
 fn target(tx: &mut Tx<'_>, account: StoredAccount) -> Result<Target, StoreError> {
     let owner = tx.user(account.owner_id)?;
     let tenant = owner.map_or_else(|| account.id.to_string(), |owner| tenant(account.id, &owner));
-    Ok(Target { id: account.id, name: account.username, owner: account.owner_id, tenant, undoes: None })
+    Ok(Target { id: account.id, name: account.username, owner: account.owner_id, tenant })
 }
 
 /// Who a new account belongs to: the caller, or with an administrator's word a reseller.

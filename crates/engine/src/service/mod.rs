@@ -1,9 +1,10 @@
 //! Services: what callers can have done. Each takes the caller, checks what a permission can't, and reserves or changes.
 
-mod accounts;
+pub(crate) mod accounts;
 mod jobs;
 pub(crate) mod packages;
-mod queue;
+pub(crate) mod queue;
+mod schedules;
 mod users;
 
 pub use queue::{JobRequest, Outcome};

@@ -12,7 +12,7 @@ use wcp360_store::jobs::{NewJob, Request, Subject};
 use wcp360_store::{Scope, StoreError, Tx};
 use wcp360_types::api::job::Job;
 use wcp360_types::plan::Plan;
-use wcp360_types::{AccountId, JobId, Problem, Revision, UserId, Username};
+use wcp360_types::{AccountId, JobId, Problem, Revision, ScheduleId, UserId, Username};
 
 /// How a change is asked for.
 #[derive(Debug, Clone)]
@@ -27,6 +27,14 @@ pub struct JobRequest {
     pub if_match: Option<Revision>,
     /// The key under which the same request may be repeated, and a digest of the request.
     pub idempotency: Option<(String, String)>,
+    /// The job that this one takes back.
+    pub undoes: Option<JobId>,
+    /// The operation whose permission the job needs, if not its own.
+    pub authority: Option<&'static str>,
+    /// The schedule that asks.
+    pub schedule: Option<ScheduleId>,
+    /// Larger ones come first; 0 is what people wait for.
+    pub priority: i64,
 }
 
 /// What came of it.
@@ -39,13 +47,12 @@ pub enum Outcome {
 }
 
 /// The account that a change is about, and the job that is to make it.
-pub(super) struct Target {
-    pub(super) id: AccountId,
-    pub(super) name: Username,
-    pub(super) owner: UserId,
+pub(crate) struct Target {
+    pub(crate) id: AccountId,
+    pub(crate) name: Username,
+    pub(crate) owner: UserId,
     /// Whose turn is used up: the reseller's, or the account's own if it belongs to an administrator.
-    pub(super) tenant: String,
-    pub(super) undoes: Option<JobId>,
+    pub(crate) tenant: String,
 }
 
 impl Engine {
@@ -83,7 +90,7 @@ impl Engine {
                         job
                     }
                 };
-                tx.append_audit(&accepted(&caller, &how, &name, job), now)?;
+                tx.append_audit(&accepted(&caller, &how, Some(&name), job), now)?;
                 // Not scoped: it is the caller's own, and may be over already with the account and the scope.
                 tx.job(Scope::All, job)?.ok_or_else(|| Problem::internal().into())
             })
@@ -112,7 +119,8 @@ impl Engine {
     }
 }
 
-fn queue(
+/// Puts the job of a change into the queue.
+pub(crate) fn queue(
     tx: &mut Tx<'_>,
     caller: &Caller,
     how: &JobRequest,
@@ -121,7 +129,8 @@ fn queue(
     change: Change,
     now: Timestamp,
 ) -> Result<(), EngineError> {
-    let payload = Payload::Account { change, base: how.if_match.clone() };
+    let (base, authority) = (how.if_match.clone(), how.authority.map(str::to_owned));
+    let payload = Payload::Account { change, base, authority };
     let job = NewJob {
         id,
         request: Request {
@@ -140,9 +149,9 @@ fn queue(
             owner_id: target.owner,
         },
         steps: ACCOUNT_STEPS,
-        priority: 0,
-        run_at: None,
-        undoes: target.undoes,
+        priority: how.priority,
+        undoes: how.undoes,
+        schedule: how.schedule,
     };
     tx.insert_job(&job, now)?;
     if let Some((key, request)) = &how.idempotency {
@@ -152,12 +161,12 @@ fn queue(
 }
 
 /// The entry that says so in the audit trail.
-fn accepted(caller: &Caller, how: &JobRequest, account: &Username, job: JobId) -> NewAudit {
+pub(crate) fn accepted(caller: &Caller, how: &JobRequest, account: Option<&Username>, job: JobId) -> NewAudit {
     NewAudit {
         actor: caller.username.clone(),
         source: how.origin.source.clone(),
         action: how.operation.into(),
-        target: Some(account.to_string()),
+        target: account.map(ToString::to_string),
         owner: (!caller.is_admin()).then_some(caller.user_id),
         outcome: "accepted".into(),
         request_id: how.origin.request_id.clone(),

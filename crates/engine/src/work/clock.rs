@@ -34,6 +34,9 @@ impl Engine {
     async fn wake_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let now = Timestamp::now();
         let db = &self.inner.db;
+        if let Err(error) = self.run_schedules(now).await {
+            tracing::error!(%error, "schedules can't be run");
+        }
         // Most looks find nothing, and need not wait for whoever is writing.
         if db.read(move |tx| tx.is_anything_due(now)).await? && db.write(move |tx| tx.wake_due(now)).await? > 0 {
             self.inner.work.notify_one();
@@ -41,7 +44,7 @@ impl Engine {
         if db.is_shared() && db.read(|tx| tx.has_ready_job()).await? {
             self.inner.work.notify_one();
         }
-        db.read(|tx| tx.next_run()).await
+        db.read(|tx| Ok([tx.next_run()?, tx.next_schedule()?].into_iter().flatten().min())).await
     }
 }
 

@@ -16,6 +16,9 @@ pub(crate) enum Payload {
         /// The revision that the caller saw (`If-Match`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         base: Option<Revision>,
+        /// For a job that takes back another: the operation whose permission it needs, which is the other's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authority: Option<String>,
     },
     /// Nothing: what a job costs by itself, for benchmarks and tests.
     Nothing {},

@@ -139,7 +139,7 @@ impl Engine {
             run.begin(position, Timestamp::now());
             let name = run.steps[position].name.clone();
             let outcome = match &payload {
-                Payload::Account { change, base } => account::step(self, &run, change, base.as_ref(), &name).await,
+                Payload::Account { change, base, .. } => account::step(self, &run, change, base.as_ref(), &name).await,
                 Payload::Nothing {} => Ok(Done::default()),
             };
             let now = Timestamp::now();

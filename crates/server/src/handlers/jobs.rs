@@ -1,7 +1,7 @@
 //! Jobs.
 
 use crate::call::{Answer, Call, Reply};
-use wcp360_types::api::job::{JobFilter, JobLogQuery};
+use wcp360_types::api::job::{JobFilter, JobLogQuery, ResolveJob, UndoJob};
 use wcp360_types::api::page::Page;
 use wcp360_types::{JobId, Problem};
 
@@ -28,4 +28,30 @@ pub(crate) async fn log(call: Call) -> Answer {
     });
     let items = lines.await?.ok_or_else(|| Problem::not_found("job", id))?;
     Ok(Reply::ok(&Page { items, next_cursor: None }))
+}
+
+pub(crate) async fn artifacts(call: Call) -> Answer {
+    let items = call.engine().job_artifacts(call.caller()?, call.param("job")?).await?;
+    Ok(Reply::ok(&Page { items, next_cursor: None }))
+}
+
+pub(crate) async fn cancel(call: Call) -> Answer {
+    Ok(Reply::ok(&call.engine().cancel_job(call.caller()?, call.param("job")?).await?))
+}
+
+pub(crate) async fn retry(call: Call) -> Answer {
+    let outcome = call.engine().retry_job(call.caller()?, call.param("job")?, call.job_request()?).await?;
+    call.outcome(outcome)
+}
+
+pub(crate) async fn undo(call: Call) -> Answer {
+    // Nothing to say is a body of nothing.
+    let request: UndoJob = if call.body.is_empty() { UndoJob::default() } else { call.body()? };
+    let outcome = call.engine().undo_job(call.caller()?, call.param("job")?, request, call.job_request()?).await?;
+    call.outcome(outcome)
+}
+
+pub(crate) async fn resolve(call: Call) -> Answer {
+    let request: ResolveJob = call.body()?;
+    Ok(Reply::ok(&call.engine().resolve_job(call.caller()?, call.param("job")?, request).await?))
 }

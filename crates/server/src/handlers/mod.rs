@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod domains;
 pub(crate) mod jobs;
 pub(crate) mod packages;
+pub(crate) mod schedules;
 pub(crate) mod session;
 pub(crate) mod setup;
 pub(crate) mod system;

@@ -129,15 +129,22 @@ impl Tx<'_> {
         Ok(self.execute(sql, params![job, now])? > 0)
     }
 
-    /// Puts a failed job back into the queue, with these steps.
+    /// Puts a failed job back into the queue, with these steps; with `cancel` to take back what it did.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] if it is not failed (any more).
-    pub fn requeue_job(&mut self, job: JobId, lane: &str, steps: &[JobStep], now: Timestamp) -> Result<(), StoreError> {
+    pub fn requeue_job(
+        &mut self,
+        job: JobId,
+        lane: &str,
+        steps: &[JobStep],
+        cancel: bool,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.lock(Lock::Lane(lane))?;
-        let sql = "UPDATE jobs SET state = 'queued', steps = $2, error = NULL, finished_at = NULL, cancel_requested = 0, \
-                   run_at = $3, updated_at = $3, head = 0 WHERE id = $1 AND state = 'failed'";
-        fenced(self.execute(sql, params![job, to_json(&steps), now])?)?;
+        let sql = "UPDATE jobs SET state = 'queued', steps = $2, error = NULL, finished_at = NULL, cancel_requested = $3, \
+                   resolution = NULL, run_at = $4, updated_at = $4, head = 0 WHERE id = $1 AND state = 'failed'";
+        fenced(self.execute(sql, params![job, to_json(&steps), cancel, now])?)?;
         // A job of the lane that may run already goes first, even if it is younger.
         let sql =
             "SELECT id FROM jobs WHERE lane = $1 AND state IN ('queued', 'running', 'waiting') AND head = 1 LIMIT 1";
@@ -145,6 +152,24 @@ impl Tx<'_> {
             self.promote(lane)?;
         }
         Ok(())
+    }
+
+    /// Notes what became of a failed job; whether it was one.
+    pub fn resolve_job(&mut self, job: JobId, note: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE jobs SET resolution = $2, updated_at = $3 WHERE id = $1 AND state = 'failed'";
+        Ok(self.execute(sql, params![job, note, now])? > 0)
+    }
+
+    /// All that the steps of a job left, by name.
+    pub fn artifacts(&mut self, job: JobId) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT name, content FROM job_artifacts WHERE job_id = $1 ORDER BY name";
+        let rows = self.query(sql, params![job])?;
+        rows.iter()
+            .map(|row| {
+                let c = columns("job_artifacts", row);
+                Ok((c.text("name")?, c.text("content")?))
+            })
+            .collect()
     }
 
     /// Keeps what a step produced, for later steps and for who wants to see it. An earlier one of the name is replaced.

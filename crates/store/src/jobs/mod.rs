@@ -12,7 +12,7 @@ use crate::StoreError;
 use crate::db::Row;
 use crate::row::{Columns, columns};
 use wcp360_types::api::job::{Job, JobState, JobStep};
-use wcp360_types::{AccountId, JobId, UserId, Username};
+use wcp360_types::{AccountId, JobId, ScheduleId, UserId, Username};
 
 /// Who asked for a job, and for what.
 #[derive(Debug, Clone)]
@@ -59,10 +59,10 @@ pub struct NewJob {
     pub steps: &'static [&'static str],
     /// Larger ones come first; 0 is ordinary.
     pub priority: i64,
-    /// When it shall run, if not now.
-    pub run_at: Option<jiff::Timestamp>,
     /// The job it takes back.
     pub undoes: Option<JobId>,
+    /// The schedule that asked for it.
+    pub schedule: Option<ScheduleId>,
 }
 
 /// A job that a worker holds.
@@ -88,7 +88,7 @@ pub struct LeasedJob {
 const OPEN: &str = "('queued', 'running', 'waiting')";
 
 const JOB: &str = "SELECT id, operation, lane, tenant, account_id, account, owner_id, actor, actor_id, source, request_id, \
-                   payload, steps, state, run_at, lease_token, cancel_requested, error, undoes, undone_by, created_at, \
+                   payload, steps, state, run_at, lease_token, cancel_requested, error, undoes, undone_by, resolution, schedule_id, created_at, \
                    updated_at, finished_at FROM jobs";
 
 fn request(c: &Columns<'_>) -> Result<Request, StoreError> {
@@ -141,6 +141,9 @@ fn job(row: &Row) -> Result<Job, StoreError> {
         run_at: Some(c.time("run_at")?).filter(|_| state == JobState::Waiting),
         undoes: c.maybe_parsed("undoes")?,
         undone_by: c.maybe_parsed("undone_by")?,
+        resolution: c.maybe_text("resolution")?,
+        schedule: c.maybe_parsed("schedule_id")?,
+        actions: Vec::new(),
         created_at: c.time("created_at")?,
         updated_at: c.time("updated_at")?,
         finished_at: c.maybe_time("finished_at")?,

@@ -5,7 +5,7 @@ use crate::db::params;
 use crate::row::{columns, to_json};
 use crate::{Lock, StoreError, Tx};
 use jiff::Timestamp;
-use wcp360_types::api::job::{JobState, JobStep};
+use wcp360_types::api::job::JobStep;
 use wcp360_types::{JobId, UserId};
 
 impl Tx<'_> {
@@ -15,17 +15,16 @@ impl Tx<'_> {
     /// The database's; so for all functions of this module.
     pub fn insert_job(&mut self, new: &NewJob, now: Timestamp) -> Result<(), StoreError> {
         let steps: Vec<JobStep> = (0..).zip(new.steps).map(|(index, name)| JobStep::queued(index, name)).collect();
-        let delayed = new.run_at.is_some_and(|at| at > now);
         let (request, subject) = (&new.request, &new.subject);
         self.lock(Lock::Lane(&subject.lane))?;
         let sql = format!(
             "INSERT INTO jobs (id, operation, lane, tenant, account_id, account, owner_id, actor, actor_id, source, \
-             request_id, payload, steps, state, priority, delayed, run_at, undoes, created_at, updated_at, lease_token, \
+             request_id, payload, steps, state, priority, undoes, schedule_id, created_at, updated_at, run_at, lease_token, \
              lease_until, cancel_requested, turn, head) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, 0, 0, 0, \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'queued', $14, $15, $16, $17, $17, $17, 0, 0, 0, \
              {}, {})",
             turn("$4"),
-            if delayed { "0".to_owned() } else { is_head("$3") },
+            is_head("$3"),
         );
         let values = params![
             new.id,
@@ -41,11 +40,9 @@ impl Tx<'_> {
             &request.request_id,
             &request.payload,
             to_json(&steps),
-            if delayed { JobState::Waiting } else { JobState::Queued }.as_str(),
             new.priority,
-            delayed,
-            new.run_at.unwrap_or(now),
             new.undoes,
+            new.schedule,
             now,
         ];
         self.execute(&sql, values)?;
@@ -55,30 +52,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Whether a lane has jobs that are not over, delayed ones aside.
+    /// Whether a lane has jobs that are not over.
     pub fn is_lane_busy(&mut self, lane: &str) -> Result<bool, StoreError> {
-        let sql = format!("SELECT id FROM jobs WHERE lane = $1 AND state IN {OPEN} AND delayed = 0 LIMIT 1");
+        let sql = format!("SELECT id FROM jobs WHERE lane = $1 AND state IN {OPEN} LIMIT 1");
         Ok(self.query_opt(&sql, params![lane])?.is_some())
     }
 
     /// Queues jobs whose time has come, and those whose worker is gone; how many.
     pub fn wake_due(&mut self, now: Timestamp) -> Result<u64, StoreError> {
-        let sql = "UPDATE jobs SET state = 'queued', updated_at = $1 WHERE state = 'waiting' AND run_at <= $1 AND delayed = 0";
-        let mut woken = self.execute(sql, params![now])?;
-        let sql =
-            "SELECT id, lane, tenant FROM jobs WHERE state = 'waiting' AND run_at <= $1 AND delayed = 1 LIMIT 100";
-        for row in self.query(sql, params![now])? {
-            let c = columns("jobs", &row);
-            let (id, lane, tenant) = (c.text("id")?, c.text("lane")?, c.text("tenant")?);
-            self.lock(Lock::Lane(&lane))?;
-            let sql = format!(
-                "UPDATE jobs SET state = 'queued', delayed = 0, updated_at = $4, turn = {}, head = {} \
-                 WHERE id = $1 AND state = 'waiting' AND delayed = 1",
-                turn("$3"),
-                is_head("$2")
-            );
-            woken += self.execute(&sql, params![id, lane, tenant, now])?;
-        }
+        let sql = "UPDATE jobs SET state = 'queued', updated_at = $1 WHERE state = 'waiting' AND run_at <= $1";
+        let woken = self.execute(sql, params![now])?;
         let sql = "UPDATE jobs SET state = 'queued', updated_at = $1 WHERE state = 'running' AND lease_until < $1";
         Ok(woken + self.execute(sql, params![now])?)
     }
@@ -100,7 +83,7 @@ impl Tx<'_> {
     pub(super) fn promote(&mut self, lane: &str) -> Result<(), StoreError> {
         let sql = format!(
             "UPDATE jobs SET head = 1 WHERE id = \
-             (SELECT MIN(id) FROM jobs WHERE lane = $1 AND state IN {OPEN} AND delayed = 0) AND head = 0"
+             (SELECT MIN(id) FROM jobs WHERE lane = $1 AND state IN {OPEN}) AND head = 0"
         );
         self.execute(&sql, params![lane])?;
         Ok(())
@@ -144,7 +127,5 @@ fn turn(tenant: &str) -> String {
 }
 
 fn is_head(lane: &str) -> String {
-    format!(
-        "CASE WHEN EXISTS (SELECT 1 FROM jobs WHERE lane = {lane} AND state IN {OPEN} AND delayed = 0) THEN 0 ELSE 1 END"
-    )
+    format!("CASE WHEN EXISTS (SELECT 1 FROM jobs WHERE lane = {lane} AND state IN {OPEN}) THEN 0 ELSE 1 END")
 }

@@ -1,7 +1,7 @@
 //! Jobs.
 
 use crate::plan::Plan;
-use crate::{JobId, Username};
+use crate::{JobId, ScheduleId, Username};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,15 @@ pub struct Job {
     /// The job that takes or took it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone_by: Option<JobId>,
+    /// The schedule that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleId>,
+    /// What somebody found out about a failed job, and settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
+    /// What can be done with it now: `cancel`, `retry`, `undo`, `resolve`. Only in a single job's answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<JobAction>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last worked on.
@@ -137,6 +146,46 @@ pub struct Job {
     /// What it changed, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Plan>,
+}
+
+/// What can be done with a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobAction {
+    /// Stop it; of a failed one: take back what can be taken back.
+    Cancel,
+    /// Try it again, from the step that failed.
+    Retry,
+    /// Take back what it changed.
+    Undo,
+    /// Note that a failed one was settled by hand.
+    Resolve,
+}
+
+/// Asks to take back what a job changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UndoJob {
+    /// Do it although something is lost that can't be brought back; `dry_run` says what.
+    pub accept_data_loss: bool,
+}
+
+/// Notes that a failed job was settled by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveJob {
+    /// What was found out and done: 1 to 500 characters.
+    #[schemars(length(min = 1, max = 500))]
+    pub note: String,
+}
+
+/// What a step of a job left: manifests before and after, what was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobArtifact {
+    /// Its name: that of the step.
+    pub name: String,
+    /// What it holds.
+    pub content: serde_json::Value,
 }
 
 /// A line of a job's log.

@@ -6,6 +6,7 @@ pub mod domain;
 pub mod job;
 pub mod package;
 pub mod page;
+pub mod schedule;
 pub mod session;
 pub mod setup;
 pub mod system;
