@@ -245,9 +245,19 @@ fn sec_a_stranger_in_the_panels_place_is_told_nothing() {
     let mut stranger = std::process::Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", script])
         .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
+    /// Ends it also when the test fails.
+    struct End(std::process::Child);
+    impl Drop for End {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
     let mut said = BufReader::new(stranger.stdout.take().unwrap());
+    let stranger = End(stranger);
     let mut port = String::new();
     said.read_line(&mut port).unwrap();
     let run = |server: String, more: &[&str]| -> panel::Ended {
@@ -260,8 +270,7 @@ fn sec_a_stranger_in_the_panels_place_is_told_nothing() {
         assert!(ended.err.contains("user 65534 listens there") && ended.err.contains("--insecure"), "{ended:?}");
     }
     assert_eq!(run(format!("http://127.0.0.1:{}", port.trim()), &["--insecure"]).code, 0);
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    drop(stranger);
     let mut heard = String::new();
     said.read_to_string(&mut heard).unwrap();
     assert_eq!(heard.matches("the-token").count(), 1, "only what was trusted on purpose: {heard}");

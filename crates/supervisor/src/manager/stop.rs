@@ -12,8 +12,9 @@ use crate::unit::{KillMode, RestartPolicy};
 
 /// The longest delay between automatic restarts, unless `RestartSec=` is longer.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// A service that was up for this long is not failing quickly.
-const STEADY: Duration = Duration::from_secs(10);
+/// A service that was up for this long is not failing quickly. Short: the panel is to be back soon, however often it is killed,
+/// and a service that dies every few seconds costs little, as `RestartSec=` is kept to.
+const STEADY: Duration = Duration::from_secs(3);
 /// How long SIGKILL may take before the unit is reported.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
