@@ -1,8 +1,9 @@
 //! The client side, used by core.
 
 use crate::{
-    AccountRecord, AccountSummary, AgentError, AgentErrorCode, ConvergeRequest, Converged, NodeInfo, PlanRequest,
-    Verified, VerifyRoot,
+    AccountDrift, AccountRecord, AccountSummary, AgentError, AgentErrorCode, ConvergeRequest, Converged, ListPage,
+    ListRequest, NodeDrift, NodeInfo, NodeRepairRequest, NodeRepaired, PickUpRequest, PlanRequest, RepairRequest,
+    Repaired, ScanPage, ScanRequest, Verified, VerifyRoot,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -53,6 +54,41 @@ impl AgentClient {
     pub async fn converge(&self, name: &Username, request: &ConvergeRequest) -> Result<Converged, AgentError> {
         let path = format!("/v1/accounts/{name}/converge");
         self.call("POST", &path, Some(request), Duration::from_secs(300)).await
+    }
+
+    /// A page of all accounts' manifests, also of those that can't be used, with the reason.
+    pub async fn list(&self, request: &ListRequest) -> Result<ListPage, AgentError> {
+        self.call("POST", "/v1/accounts/list", Some(request), Duration::from_secs(60)).await
+    }
+
+    /// How an account differs from its manifests.
+    pub async fn drift(&self, name: &Username) -> Result<AccountDrift, AgentError> {
+        self.call("GET", &format!("/v1/accounts/{name}/drift"), None::<&()>, Duration::from_secs(60)).await
+    }
+
+    /// Repairs, adopts or ignores differences of an account.
+    pub async fn repair(&self, name: &Username, request: &RepairRequest) -> Result<Repaired, AgentError> {
+        self.call("POST", &format!("/v1/accounts/{name}/repair"), Some(request), Duration::from_secs(300)).await
+    }
+
+    /// Makes the machine what an account's manifests say that were edited by hand.
+    pub async fn pick_up(&self, name: &Username, request: &PickUpRequest) -> Result<Converged, AgentError> {
+        self.call("POST", &format!("/v1/accounts/{name}/pick-up"), Some(request), Duration::from_secs(300)).await
+    }
+
+    /// Compares a page of accounts with their manifests, and changes nothing.
+    pub async fn scan(&self, request: &ScanRequest) -> Result<ScanPage, AgentError> {
+        self.call("POST", "/v1/drift/scan", Some(request), Duration::from_secs(120)).await
+    }
+
+    /// How the node itself differs.
+    pub async fn node_drift(&self) -> Result<NodeDrift, AgentError> {
+        self.call("GET", "/v1/node/drift", None::<&()>, Duration::from_secs(60)).await
+    }
+
+    /// Repairs things of the node.
+    pub async fn node_repair(&self, request: &NodeRepairRequest) -> Result<NodeRepaired, AgentError> {
+        self.call("POST", "/v1/node/repair", Some(request), Duration::from_secs(300)).await
     }
 
     /// Whether this is root's password; only before the system is initialised.

@@ -4,10 +4,12 @@
 //! uid or a template, or carries SQL. The agent validates every manifest again, whatever core has checked.
 
 mod client;
+pub mod drift;
 pub mod error;
 pub mod request;
 
 pub use client::AgentClient;
+pub use drift::*;
 pub use error::{AgentError, AgentErrorCode};
 pub use request::*;
 

@@ -4,11 +4,14 @@
 //! |---|---|---|
 //! | `GET /v1/node` | | [`NodeInfo`] |
 //! | `GET /v1/accounts` | | `Vec<`[`AccountSummary`]`>` |
+//! | `POST /v1/accounts/list` | [`ListRequest`] | [`ListPage`] |
 //! | `GET /v1/accounts/{name}` | | [`AccountRecord`] |
 //! | `POST /v1/accounts/{name}/plan` | [`PlanRequest`] | `Plan` |
 //! | `POST /v1/accounts/{name}/converge` | [`ConvergeRequest`] | [`Converged`] |
 //! | `POST /v1/bootstrap/verify-root` | [`VerifyRoot`] | [`Verified`] |
 //! | `POST /v1/bootstrap/seal` | | [`Verified`] |
+//!
+//! Drift and its repair: see [`crate::drift`].
 
 use serde::{Deserialize, Serialize};
 use wcp360_types::manifest::{AuditReference, ManifestSet, MetaManifest, PhpVersion};
@@ -63,6 +66,41 @@ pub struct AccountRecord {
     pub manifests: ManifestSet,
     /// What was applied last.
     pub meta: MetaManifest,
+    /// Present if the manifests on disk are not these, which were applied last: edited, refused or removed by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disk: Option<crate::ManifestsState>,
+}
+
+/// Asks for all accounts' manifests, page by page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListRequest {
+    /// Go on behind this account; absent: from the beginning.
+    #[serde(default)]
+    pub after: Option<Username>,
+    /// How many accounts, 1 to 2,000; absent: 500.
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// One account of a list, or why its manifests can't be had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedAccount {
+    /// Name.
+    pub username: Username,
+    /// The manifests that were applied last; absent if none are known that can be used.
+    pub record: Option<AccountRecord>,
+    /// Why there is no record.
+    pub error: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListPage {
+    /// By name.
+    pub accounts: Vec<ListedAccount>,
+    /// Go on behind this one; absent: that was all.
+    pub next: Option<Username>,
 }
 
 /// Asks what a change would do.

@@ -71,6 +71,8 @@ pub struct NodeFacts {
     pub ipv6: bool,
     /// Whether nginx knows the `http2` directive (1.25.1 and later) instead of the parameter of `listen`.
     pub nginx_http2_directive: bool,
+    /// Whether the account that is rendered has nginx snippets of its own: then each of its sites needs a server block.
+    pub snippets: bool,
 }
 
 impl NodeFacts {
@@ -80,7 +82,7 @@ impl NodeFacts {
     /// `base_dir` is not a usable path.
     pub fn new(config: NodeConfig, php_versions: Vec<PhpVersion>, ipv6: bool) -> Result<Self, PathError> {
         let base_dir = AbsPath::parse(&config.base_dir)?;
-        Ok(Self { base_dir, config, php_versions, ipv6, nginx_http2_directive: false })
+        Ok(Self { base_dir, config, php_versions, ipv6, nginx_http2_directive: false, snippets: false })
     }
 
     /// The home directory of an account.

@@ -13,6 +13,7 @@ mod account;
 pub mod facts;
 pub mod nginx;
 pub mod node;
+mod origin;
 pub mod paths;
 mod php;
 pub mod resource;
@@ -21,6 +22,7 @@ pub mod templates;
 
 pub use account::render;
 pub use facts::{AbsPath, NodeFacts};
+pub use origin::{Origin, origin};
 pub use resource::{Kind, OnChange, Principal, Removal, Resource, SliceLimits, UnitName};
 
 /// Why a set of manifests can't be rendered.

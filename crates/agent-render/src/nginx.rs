@@ -78,6 +78,7 @@ pub(crate) fn own_block(
     let content = templates::render(
         "nginx/site.conf",
         context! {
+            account => account,
             home => home,
             root => home.join(site.document_root.as_str())?,
             hosts => set.domains.hosts_of(site),

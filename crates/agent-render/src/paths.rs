@@ -10,6 +10,11 @@ pub const USERS: &str = "/etc/wcp360/users";
 pub const PHP_CONF: &str = "/etc/wcp360/php";
 /// nginx generations.
 pub const NGINX: &str = "/etc/wcp360/nginx";
+/// What was moved aside, with a note beside each.
+pub const QUARANTINE: &str = "/etc/wcp360/quarantine";
+/// Pieces of nginx configuration that administrators write: `global/*.conf` for the node, `<account>/*.conf` for the sites
+/// of an account. Nothing here is ever written or removed by the agent, but what nginx refuses is moved to the quarantine.
+pub const SNIPPETS: &str = "/etc/wcp360/snippets/nginx";
 /// The panel's certificate and key.
 pub const PANEL_CERT: &str = "/etc/wcp360/ssl/panel.pem";
 /// Unit files.

@@ -14,7 +14,7 @@ pub(crate) fn sites(account: &Account<'_>, out: &mut Vec<Resource>) -> Result<()
         site_dir(account, site, out)?;
     }
     for (_, site) in account.set.domains.sites() {
-        if !account.suspended && !is_plain(account.set, site) {
+        if !account.suspended && !is_shared(account, site) {
             out.push(Resource::new(nginx::own_block(account.name, &account.home, site, account.set, account.facts)?));
         }
     }
@@ -29,6 +29,11 @@ pub(crate) fn sites(account: &Account<'_>, out: &mut Vec<Resource>) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Whether the shared server block serves a site: it can, and nothing is to be added to it.
+fn is_shared(account: &Account<'_>, site: &Site) -> bool {
+    is_plain(account.set, site) && !account.facts.snippets
 }
 
 /// Whether the shared server block can serve a site: every component of the path to its files belongs to root.
@@ -78,7 +83,7 @@ fn site_dir(account: &Account<'_>, site: &Site, out: &mut Vec<Resource>) -> Resu
     }
     // A site with a server block of its own is never served through the shared one, whose check for links starts below
     // the document root: it finds nothing there.
-    let empty = account.suspended || !is_plain(account.set, site);
+    let empty = account.suspended || !is_shared(account, site);
     // Before it logs a request that was not for a file, nginx looks at the document root again, this time from "/" on: the
     // link must belong to whoever the directory belongs to.
     let (target, owner) = if empty {

@@ -2,6 +2,8 @@
 //!
 //! Whoever connects is asked of the kernel (`SO_PEERCRED`) before a byte is read: root and the panel's user may speak.
 
+mod drift;
+
 use crate::bootstrap::Bootstrap;
 use crate::engine::Engine;
 use axum::Router;
@@ -50,6 +52,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/accounts/{name}", get(account))
         .route("/v1/accounts/{name}/plan", post(plan))
         .route("/v1/accounts/{name}/converge", post(converge))
+        .merge(drift::routes())
         .route("/v1/bootstrap/verify-root", post(verify_root))
         .route("/v1/bootstrap/seal", post(seal))
         .fallback(async || answer::<()>(Err(AgentError::new(AgentErrorCode::NotFound, "there is no such request"))))

@@ -3,12 +3,22 @@
 //! One file for each account in the agent's own directory, written at checkpoints; what is newer is in the journal.
 
 use crate::fsx::{Access, Durability, Fs, FsError};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wcp360_agent_render::paths::AGENT_STATE;
 use wcp360_types::Username;
-use wcp360_types::manifest::ManifestSet;
+use wcp360_types::manifest::{ManifestSet, MetaManifest};
 
 const PRIVATE: Access = Access { uid: 0, gid: 0, mode: 0o600 };
+
+/// What one was converged to, and when, by whom.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LastGood {
+    /// The manifests.
+    pub manifests: ManifestSet,
+    /// What `meta.json` says about them.
+    pub meta: MetaManifest,
+}
 
 /// All accounts' last good sets.
 #[derive(Debug, Clone)]
@@ -31,11 +41,11 @@ impl Applied {
     ///
     /// # Errors
     /// The disk.
-    pub fn load(&self, name: &Username) -> Result<Option<ManifestSet>, FsError> {
+    pub fn load(&self, name: &Username) -> Result<Option<LastGood>, FsError> {
         let path = path(name);
         let Some((content, _)) = self.fs.read(&path)? else { return Ok(None) };
-        match serde_json::from_slice::<ManifestSet>(&content) {
-            Ok(set) if set.account.username == *name && set.validate().is_ok() => Ok(Some(set)),
+        match serde_json::from_slice::<LastGood>(&content) {
+            Ok(good) if good.manifests.account.username == *name && good.manifests.validate().is_ok() => Ok(Some(good)),
             Ok(_) => Ok(None),
             Err(error) => {
                 tracing::warn!(path, %error, "the record of an account's last good manifests can't be read");
@@ -44,13 +54,22 @@ impl Applied {
         }
     }
 
-    /// Remembers `set`.
+    /// The accounts that are remembered.
+    ///
+    /// # Errors
+    /// The directory can't be read.
+    pub fn accounts(&self) -> Result<Vec<Username>, FsError> {
+        let files = self.fs.list(&format!("{AGENT_STATE}/applied"))?;
+        Ok(files.iter().filter_map(|file| Username::parse(file.strip_suffix(".json")?).ok()).collect())
+    }
+
+    /// Remembers what an account is.
     ///
     /// # Errors
     /// The disk.
-    pub fn remember(&self, set: &ManifestSet) -> Result<(), FsError> {
-        let path = path(&set.account.username);
-        let content = serde_json::to_vec(set).map_err(|e| FsError::new("write", &path, e))?;
+    pub fn remember(&self, good: &LastGood) -> Result<(), FsError> {
+        let path = path(&good.manifests.account.username);
+        let content = serde_json::to_vec(good).map_err(|e| FsError::new("write", &path, e))?;
         self.fs.write(&path, &content, PRIVATE, Durability::Derived)
     }
 

@@ -21,6 +21,7 @@ pub mod manifests;
 pub mod names;
 pub mod nginx;
 mod processes;
+pub mod quarantine;
 pub mod reaper;
 pub mod serve;
 pub mod services;

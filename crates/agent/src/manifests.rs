@@ -4,13 +4,13 @@
 //! old one by an exchange of names. It is the journal that survives a power cut; what it took is published again from there.
 
 use crate::fsx::{Access, Fs, FsError};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wcp360_agent_proto::AccountRecord;
 use wcp360_agent_render::paths::USERS;
 use wcp360_types::Username;
-use wcp360_types::manifest::{DomainsManifest, ManifestSet, MetaManifest};
+use wcp360_types::manifest::{DomainsManifest, ManifestSet, MetaManifest, SCHEMA_VERSION};
 
 /// Why manifests can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -19,10 +19,12 @@ pub enum ManifestsError {
     #[error(transparent)]
     Fs(#[from] FsError),
     /// A file that is none of ours.
-    #[error("{path}: {reason}; restore the file from a backup, or correct it")]
+    #[error("{path}: {}{reason}; restore the file from a backup, or correct it", field.as_ref().map(|f| format!("{f}: ")).unwrap_or_default())]
     Unreadable {
         /// The file.
         path: String,
+        /// The field, if it is one.
+        field: Option<String>,
         /// Why.
         reason: String,
     },
@@ -30,6 +32,11 @@ pub enum ManifestsError {
 
 const PRIVATE_DIR: Access = Access { uid: 0, gid: 0, mode: 0o700 };
 const PRIVATE_FILE: Access = Access { uid: 0, gid: 0, mode: 0o600 };
+
+#[derive(Deserialize)]
+struct Version {
+    schema_version: Option<u32>,
+}
 
 /// All accounts' manifests.
 #[derive(Debug, Clone)]
@@ -68,13 +75,19 @@ impl Manifests {
         };
         if manifests.account.username != *name {
             let reason = format!("it is about \"{}\"", manifests.account.username);
-            return Err(ManifestsError::Unreadable { path: format!("{USERS}/{name}/account.json"), reason });
+            let path = format!("{USERS}/{name}/account.json");
+            return Err(ManifestsError::Unreadable { path, field: Some("username".into()), reason });
         }
-        manifests
-            .validate()
-            .map_err(|e| ManifestsError::Unreadable { path: format!("{USERS}/{name}/"), reason: e.to_string() })?;
+        manifests.validate().map_err(|e| {
+            // "domains.json: alias", or the file alone.
+            let (file, field) = match e.field.split_once(": ") {
+                Some((file, field)) => (file, Some(field.to_owned())),
+                None => (e.field.as_str(), None),
+            };
+            ManifestsError::Unreadable { path: format!("{USERS}/{name}/{file}"), field, reason: e.error.to_string() }
+        })?;
         let meta = self.read(name, "meta")?;
-        Ok(Some(AccountRecord { revision: manifests.revision(), manifests, meta }))
+        Ok(Some(AccountRecord { revision: manifests.revision(), manifests, meta, on_disk: None }))
     }
 
     /// Only the domains of an account, for the index at start.
@@ -87,9 +100,24 @@ impl Manifests {
 
     fn read<T: DeserializeOwned>(&self, name: &Username, subject: &str) -> Result<T, ManifestsError> {
         let path = format!("{USERS}/{name}/{subject}.json");
-        let unreadable = |reason: String| ManifestsError::Unreadable { path: path.clone(), reason };
-        let (content, _) = self.fs.read(&path)?.ok_or_else(|| unreadable("it is missing".into()))?;
-        serde_json::from_slice(&content).map_err(|e| unreadable(e.to_string()))
+        let unreadable =
+            |field: Option<String>, reason: String| ManifestsError::Unreadable { path: path.clone(), field, reason };
+        let read = self.fs.read(&path).map_err(|e| match e.source.raw_os_error() {
+            // Something else is in its place: the content's fault, not the disk's.
+            Some(libc::ELOOP) | None => unreadable(None, e.source.to_string()),
+            _ => e.into(),
+        })?;
+        let (content, _) = read.ok_or_else(|| unreadable(None, "it is missing".into()))?;
+        // Before anything else: of another version, other fields are to be expected.
+        let version = serde_json::from_slice::<Version>(&content).map_err(|e| unreadable(None, e.to_string()))?;
+        if let Some(version) = version.schema_version.filter(|version| *version != SCHEMA_VERSION) {
+            let reason = format!("version {version} is unknown to this release, which knows {SCHEMA_VERSION}");
+            return Err(unreadable(Some("schema_version".into()), reason));
+        }
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&content)).map_err(|e| {
+            let field = Some(e.path().to_string()).filter(|field| field != ".");
+            unreadable(field, e.inner().to_string())
+        })
     }
 
     /// Makes `set` and `meta` the manifests of their account. This is the moment from which the change counts.
@@ -118,8 +146,11 @@ impl Manifests {
 
     fn write(&self, dir: &str, subject: &str, value: &impl Serialize) -> Result<(), ManifestsError> {
         let path = format!("{dir}/{subject}.json");
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|e| ManifestsError::Unreadable { path: path.clone(), reason: e.to_string() })?;
+        let text = serde_json::to_string_pretty(value).map_err(|e| ManifestsError::Unreadable {
+            path: path.clone(),
+            field: None,
+            reason: e.to_string(),
+        })?;
         Ok(self.fs.write_new(&path, format!("{text}\n").as_bytes(), PRIVATE_FILE)?)
     }
 

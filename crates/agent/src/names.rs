@@ -89,6 +89,11 @@ impl Names {
         Ok(())
     }
 
+    /// Whether somebody has exactly this name.
+    pub fn is_taken(&self, name: &Domain) -> bool {
+        self.locked().contains_key(&key(name.as_str()))
+    }
+
     /// Takes `wanted` for `account`, all or none.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// How often what was changed is put on disk: as long, after a power cut, the journal is what has it.
 const CHECKPOINT: Duration = Duration::from_secs(30);
+/// How often it is looked whether somebody has written a snippet, or something that nginx would refuse.
+const FOLLOW: Duration = Duration::from_secs(15);
 const LOG: &str = "/var/log/wcp360/agent.log";
 /// Says that all accounts were compared with their manifests since the boot, by this version. In /run, so that it is gone
 /// after a boot.
@@ -131,6 +133,8 @@ fn in_background(engine: &Arc<Engine>) {
             }
         }
     });
+    let shared = Arc::clone(engine);
+    every(FOLLOW, move || move || shared.follow_hand_edits());
     let shared = Arc::clone(engine);
     every(CHECKPOINT, move || {
         move || {

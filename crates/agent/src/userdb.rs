@@ -187,6 +187,14 @@ impl UserDb {
         Ok(self.files.read(PASSWD)?.has(2, number) || self.files.read(GROUP)?.has(2, number))
     }
 
+    /// The name of the user with this number.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn name_of(&self, uid: u32) -> Result<Option<String>, UserDbError> {
+        Ok(self.files.read(PASSWD)?.name_by(2, uid))
+    }
+
     /// The number of a system group such as `www-data`.
     ///
     /// # Errors

@@ -1,24 +1,62 @@
 //! Putting on disk, in the background, what the journal speaks for meanwhile; and carrying out again what a power cut took.
 
-use super::{Engine, failed, guard};
+use super::{Engine, StartError, failed, guard};
+use crate::applied::{Applied, LastGood};
 use crate::fsx::FsError;
-use crate::journal::Journal;
-use std::collections::BTreeMap;
+use crate::journal::{Entry, Journal};
+use crate::manifests::{Manifests, ManifestsError};
+use std::collections::BTreeSet;
 use wcp360_agent_proto::AgentError;
 use wcp360_types::Username;
-use wcp360_types::manifest::ManifestSet;
+use wcp360_types::manifest::{DomainsManifest, MetaManifest, SCHEMA_VERSION};
 
-/// What the accounts are whose manifests the last power cut may have taken.
-pub(super) fn lost_sets(journal: &Journal) -> Result<BTreeMap<Username, Option<ManifestSet>>, FsError> {
-    let mut out = BTreeMap::new();
-    for (account, operation) in journal.lost() {
-        if let Some(entry) = journal.read(operation)?
-            && entry.is_finished()
-        {
-            out.insert(account, entry.outcome().cloned());
+/// What `name` was converged to last; `None` if that is not known, or if it was deleted.
+pub(super) fn last_good(journal: &Journal, applied: &Applied, name: &Username) -> Result<Option<LastGood>, FsError> {
+    if let Some(operation) = journal.latest(name)
+        && let Some(entry) = journal.read(operation)?.filter(|entry| entry.is_finished())
+    {
+        return Ok(good_after(&entry));
+    }
+    applied.load(name)
+}
+
+/// An account's domains, or why they can't be read.
+type Domains = Result<DomainsManifest, ManifestsError>;
+
+/// The domains of every account, by what was applied last.
+pub(super) fn domains(
+    journal: &Journal,
+    applied: &Applied,
+    manifests: &Manifests,
+) -> Result<Vec<(Username, Domains)>, StartError> {
+    let mut names: BTreeSet<Username> = manifests.accounts()?.into_iter().collect();
+    names.extend(applied.accounts()?);
+    names.extend(journal.pending().into_iter().chain(journal.lost()).map(|(name, _)| name));
+    let mut out = Vec::new();
+    for name in names {
+        match last_good(journal, applied, &name)? {
+            Some(good) => out.push((name, Ok(good.manifests.domains))),
+            // Deleted.
+            None if journal.latest(&name).is_some() => {}
+            None => {
+                let domains = manifests.domains(&name);
+                out.push((name, domains));
+            }
         }
     }
     Ok(out)
+}
+
+/// What the account is after `entry`, which is finished.
+fn good_after(entry: &Entry) -> Option<LastGood> {
+    let manifests = entry.outcome()?.clone();
+    let meta = entry.meta().cloned().unwrap_or_else(|| MetaManifest {
+        schema_version: SCHEMA_VERSION,
+        last_applied_revision: manifests.revision(),
+        last_applied_at: entry.started_at,
+        last_audit_action: entry.audit.clone(),
+    });
+    Some(LastGood { manifests, meta })
 }
 
 impl Engine {
@@ -30,8 +68,8 @@ impl Engine {
         let pending = self.journal.pending();
         for (account, operation) in &pending {
             let Some(entry) = self.journal.read(*operation)?.filter(|entry| entry.is_finished()) else { continue };
-            match entry.outcome() {
-                Some(set) => self.applied.remember(set)?,
+            match good_after(&entry) {
+                Some(good) => self.applied.remember(&good)?,
                 None => self.applied.forget(account)?,
             }
         }
@@ -52,13 +90,8 @@ impl Engine {
     ///
     /// # Errors
     /// The disk.
-    pub fn last_good(&self, name: &Username) -> Result<Option<ManifestSet>, FsError> {
-        if let Some(operation) = self.journal.latest(name)
-            && let Some(entry) = self.journal.read(operation)?.filter(|entry| entry.is_finished())
-        {
-            return Ok(entry.outcome().cloned());
-        }
-        self.applied.load(name)
+    pub fn last_good(&self, name: &Username) -> Result<Option<LastGood>, FsError> {
+        last_good(&self.journal, &self.applied, name)
     }
 
     /// Makes the account again what its last finished operation made it, if a power cut may have taken that. The account's

@@ -1,6 +1,7 @@
 //! From one set of manifests to another: the one mechanism.
 
-use super::kinds::{Difference, KindError, Work};
+use super::difference::{Difference, KindError};
+use super::kinds::Work;
 use std::collections::BTreeSet;
 use wcp360_agent_render::{Kind, OnChange, Removal, Resource};
 use wcp360_types::Username;
@@ -30,7 +31,9 @@ impl Steps {
         let new: BTreeSet<&str> = sides.to.iter().map(|resource| resource.key.as_str()).collect();
         let mut steps = Self::default();
         for resource in &sides.to {
-            if let Some(difference) = work.compare(resource)? {
+            if let Some(difference) = work.compare(resource)?
+                && !work.is_kept(resource)
+            {
                 steps.puts.push((resource.clone(), difference));
             }
         }

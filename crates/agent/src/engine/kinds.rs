@@ -1,83 +1,16 @@
 //! What each kind of resource means on the machine: how to compare it, make it, and take it away.
 
 use super::Engine;
+use super::difference::{Difference, KindError, access_change, diff};
+use super::drift::View;
 use crate::cert;
-use crate::fsx::{Access, Durability, FileType, FsError};
-use crate::nginx::{NginxError, SiteChange};
+use crate::fsx::{Access, Durability, FileType};
+use crate::nginx::SiteChange;
 use crate::processes;
-use crate::services::ServiceError;
-use crate::userdb::UserDbError;
-use std::fmt::Write as _;
+use wcp360_agent_proto::Accepted;
 use wcp360_agent_render::paths::{UNITS, WANTS};
 use wcp360_agent_render::{Kind, OnChange, Principal, Removal, Resource, UnitName};
 use wcp360_types::Username;
-use wcp360_types::plan::PlanAction;
-
-/// Why a resource could not be made what it should be.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum KindError {
-    /// A service's own check refuses it. Trying again does not help.
-    #[error("{0}")]
-    Rejected(String),
-    /// Somebody else has the name. Trying again does not help.
-    #[error("{0}")]
-    Taken(String),
-    /// Anything else.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl From<FsError> for KindError {
-    fn from(error: FsError) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-impl From<ServiceError> for KindError {
-    fn from(error: ServiceError) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-impl From<NginxError> for KindError {
-    fn from(error: NginxError) -> Self {
-        match error {
-            NginxError::Rejected(_) => Self::Rejected(error.to_string()),
-            NginxError::Failed(_) => Self::Failed(error.to_string()),
-        }
-    }
-}
-
-impl From<UserDbError> for KindError {
-    fn from(error: UserDbError) -> Self {
-        match error {
-            UserDbError::Taken(_) => Self::Taken(error.to_string()),
-            other => Self::Failed(other.to_string()),
-        }
-    }
-}
-
-/// How a resource differs from what it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Difference {
-    pub(crate) action: PlanAction,
-    pub(crate) summary: String,
-    pub(crate) diff: Option<String>,
-}
-
-impl Difference {
-    fn create(summary: impl Into<String>) -> Option<Self> {
-        Some(Self { action: PlanAction::Create, summary: summary.into(), diff: None })
-    }
-
-    fn update(summary: impl Into<String>) -> Option<Self> {
-        Some(Self { action: PlanAction::Update, summary: summary.into(), diff: None })
-    }
-
-    fn delete(summary: impl Into<String>) -> Option<Self> {
-        Some(Self { action: PlanAction::Delete, summary: summary.into(), diff: None })
-    }
-}
 
 /// One change of one account: what all its resources share.
 pub(crate) struct Work<'a> {
@@ -90,10 +23,16 @@ pub(crate) struct Work<'a> {
     pub(crate) discard: bool,
     /// What people should know.
     pub(crate) notes: Vec<String>,
+    /// Differences that somebody has decided about.
+    pub(crate) kept: Vec<Accepted>,
+    /// Whether those that are ignored are left alone, as those that are adopted always are.
+    pub(crate) keep_ignored: bool,
+    /// What many comparisons share.
+    pub(crate) view: Option<&'a View>,
 }
 
 impl Work<'_> {
-    fn id(&self, principal: Principal, of: Of) -> u32 {
+    pub(super) fn id(&self, principal: Principal, of: Of) -> u32 {
         let ids = &self.engine.ids;
         match (principal, of) {
             (Principal::Root, _) => 0,
@@ -104,15 +43,15 @@ impl Work<'_> {
         }
     }
 
-    fn access(&self, owner: Principal, group: Principal, mode: u32) -> Access {
+    pub(super) fn access(&self, owner: Principal, group: Principal, mode: u32) -> Access {
         Access { uid: self.id(owner, Of::User), gid: self.id(group, Of::Group), mode }
     }
 
-    fn socket_access(&self) -> Access {
+    pub(super) fn socket_access(&self) -> Access {
         self.access(Principal::Root, Principal::Web, 0o660)
     }
 
-    fn certificate_access(&self) -> Access {
+    pub(super) fn certificate_access(&self) -> Access {
         self.access(Principal::Root, Principal::Web, 0o640)
     }
 
@@ -207,7 +146,7 @@ impl Work<'_> {
             Kind::UnitEnabled { unit, template, socket, .. } => {
                 let wrong = fs.meta(socket.as_str())?.is_some_and(|meta| meta.access != self.socket_access());
                 let linked = fs.read_link(&wants(unit))?.is_some_and(|target| target == unit_file(template));
-                match (linked, self.engine.services.status(unit.as_str())?.active) {
+                match (linked, self.is_active(unit)?) {
                     (true, true) if wrong => Difference::update("owner or mode of its socket"),
                     (true, true) => None,
                     (false, false) => Difference::create("enabled and started"),
@@ -223,6 +162,13 @@ impl Work<'_> {
                 }
                 Some(_) => None,
             },
+        })
+    }
+
+    pub(super) fn is_active(&self, unit: &UnitName) -> Result<bool, KindError> {
+        Ok(match self.view {
+            Some(view) => view.units.contains(unit.as_str()),
+            None => self.engine.services.status(unit.as_str())?.active,
         })
     }
 
@@ -431,37 +377,19 @@ impl Work<'_> {
 }
 
 #[derive(Clone, Copy)]
-enum Of {
+pub(super) enum Of {
     User,
     Group,
 }
 
-fn wants(unit: &UnitName) -> String {
+pub(super) fn wants(unit: &UnitName) -> String {
     format!("{WANTS}/{unit}")
 }
 
-fn unit_file(template: &str) -> String {
+pub(super) fn unit_file(template: &str) -> String {
     format!("{UNITS}/{template}")
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
-}
-
-fn access_change(old: Access, new: Access) -> String {
-    let mut out = String::new();
-    if (old.uid, old.gid) != (new.uid, new.gid) {
-        let _ = write!(out, "owner {}:{} → {}:{}", old.uid, old.gid, new.uid, new.gid);
-    }
-    if old.mode != new.mode {
-        let comma = if out.is_empty() { "" } else { ", " };
-        let _ = write!(out, "{comma}mode {:04o} → {:04o}", old.mode, new.mode);
-    }
-    out
-}
-
-fn diff(name: &str, old: &str, new: &str) -> String {
-    let (before, after) =
-        (format!("a/{}", name.trim_start_matches('/')), format!("b/{}", name.trim_start_matches('/')));
-    similar::TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(&before, &after).to_string()
 }

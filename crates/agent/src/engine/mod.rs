@@ -12,9 +12,13 @@
 
 mod checkpoint;
 mod converge;
+mod difference;
+mod drift;
 mod kinds;
 mod operation;
 mod recover;
+mod request;
+mod standing;
 mod validate;
 
 use crate::applied::Applied;
@@ -22,16 +26,20 @@ use crate::fsx::{Fs, FsError};
 use crate::journal::{Journal, JournalError};
 use crate::manifests::{Manifests, ManifestsError};
 use crate::names::{self, Names};
-use crate::nginx::Nginx;
+use crate::nginx::{Nginx, snippets};
+use crate::quarantine::Quarantine;
 use crate::services::ServiceManager;
 use crate::services::starter::Starter;
 use crate::uids::Uids;
 use crate::userdb::{UserDb, UserDbError};
+pub(crate) use drift::text;
+
 use converge::{Sides, Steps};
+use drift::accepted::AcceptedStore;
 use kinds::Work;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wcp360_agent_proto::{AccountRecord, AccountSummary, AgentError, AgentErrorCode};
+use wcp360_agent_proto::{AccountRecord, AccountSummary, AgentError, AgentErrorCode, ManifestsState};
 use wcp360_agent_render::{NodeFacts, RenderError, Resource, node};
 use wcp360_types::manifest::ManifestSet;
 use wcp360_types::{OperationId, Username};
@@ -88,11 +96,15 @@ pub struct Engine {
     pub(crate) manifests: Manifests,
     pub(crate) journal: Journal,
     pub(crate) applied: Applied,
+    pub(crate) accepted: AcceptedStore,
+    pub(crate) quarantine: Quarantine,
     pub(crate) uids: Uids,
     pub(crate) names: Names,
     locks: Mutex<HashMap<Username, Arc<Mutex<()>>>>,
     /// Operations that neither got to their end nor could be taken back.
     unfinished: Mutex<HashMap<Username, OperationId>>,
+    /// Accounts that have nginx snippets, as far as their sites follow them.
+    with_snippets: Mutex<BTreeSet<Username>>,
 }
 
 /// What the engine is made of; tests put their own in.
@@ -124,19 +136,11 @@ impl Engine {
         prepare_node(&fs, &facts, ids, &*services)?;
         let manifests = Manifests::new(Arc::clone(&fs));
         let journal = Journal::open(&fs)?;
-        let lost = checkpoint::lost_sets(&journal)?;
+        let applied = Applied::new(Arc::clone(&fs));
         let names = Names::new(&facts.config.hostname);
         let mut used = userdb.numbers()?;
         used.insert(journal.highest_uid());
-        let mut accounts = manifests.accounts()?;
-        accounts.extend(lost.keys().filter(|name| !accounts.contains(name)).cloned().collect::<Vec<_>>());
-        for account in accounts {
-            // Where the last power cut may have taken the manifests, the journal has them.
-            let domains = match lost.get(&account) {
-                Some(None) => continue,
-                Some(Some(set)) => Ok(set.domains.clone()),
-                None => manifests.domains(&account),
-            };
+        for (account, domains) in checkpoint::domains(&journal, &applied, &manifests)? {
             match domains {
                 Ok(domains) => {
                     if let Err(error) = names.claim(&account, &names::hosts(&domains)) {
@@ -157,7 +161,9 @@ impl Engine {
             tracing::error!(%error, "the node's nginx configuration could not be brought up to date; the last good one stays");
         }
         let engine = Self {
-            applied: Applied::new(Arc::clone(&fs)),
+            applied,
+            accepted: AcceptedStore::new(Arc::clone(&fs)),
+            quarantine: Quarantine::new(Arc::clone(&fs)),
             fs,
             facts,
             ids,
@@ -171,6 +177,7 @@ impl Engine {
             names,
             locks: Mutex::default(),
             unfinished: Mutex::default(),
+            with_snippets: Mutex::default(),
         };
         engine.find_unfinished()?;
         Ok(engine)
@@ -201,13 +208,12 @@ impl Engine {
     /// # Errors
     /// The directory can't be read.
     pub fn accounts(&self) -> Result<Vec<AccountSummary>, AgentError> {
-        let names = self.manifests.accounts().map_err(|e| failed(&e))?;
-        let summary = |username: Username| match self.manifests.load(&username) {
-            Ok(Some(record)) => AccountSummary { username, revision: Some(record.revision), error: None },
+        let summary = |username: Username| match self.standing(&username) {
+            Ok(Some(standing)) => AccountSummary { username, revision: Some(standing.record.revision), error: None },
             Ok(None) => AccountSummary { username, revision: None, error: Some("it was just deleted".into()) },
             Err(error) => AccountSummary { username, revision: None, error: Some(error.to_string()) },
         };
-        Ok(names.into_iter().map(summary).collect())
+        Ok(self.all_names()?.into_iter().map(summary).collect())
     }
 
     /// One account.
@@ -215,7 +221,10 @@ impl Engine {
     /// # Errors
     /// It does not exist, or its manifests can't be read.
     pub fn account(&self, name: &Username) -> Result<AccountRecord, AgentError> {
-        self.manifests.load(name).map_err(|e| failed(&e))?.ok_or_else(|| not_found(name))
+        let standing = self.standing(name)?.ok_or_else(|| not_found(name))?;
+        let mut record = standing.record;
+        record.on_disk = Some(standing.on_disk).filter(|state| *state != ManifestsState::Same);
+        Ok(record)
     }
 
     /// Held while an account is changed. Others change meanwhile.
@@ -233,12 +242,17 @@ impl Engine {
     fn resources(&self, set: Option<&ManifestSet>, former: bool) -> Result<Vec<Resource>, RenderError> {
         let Some(set) = set else { return Ok(Vec::new()) };
         let version = &set.services.php.version;
-        if former && !self.facts.php_versions.contains(version) {
-            let mut facts = self.facts.clone();
-            facts.php_versions.push(version.clone());
-            return wcp360_agent_render::render(set, &facts);
+        let gone = former && !self.facts.php_versions.contains(version);
+        let snippets = snippets::has(&self.fs, &set.account.username);
+        if !gone && !snippets {
+            return wcp360_agent_render::render(set, &self.facts);
         }
-        wcp360_agent_render::render(set, &self.facts)
+        let mut facts = self.facts.clone();
+        facts.snippets = snippets;
+        if gone {
+            facts.php_versions.push(version.clone());
+        }
+        wcp360_agent_render::render(set, &facts)
     }
 
     fn sides(&self, from: Option<&ManifestSet>, to: Option<&ManifestSet>) -> Result<Sides, RenderError> {

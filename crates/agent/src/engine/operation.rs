@@ -1,21 +1,16 @@
 //! One operation from request to answer.
 
-use super::kinds::KindError;
-use super::{Engine, Steps, Work, failed, guard, not_found};
-use crate::journal::{Entry, State};
+use super::difference::KindError;
+use super::standing::Standing;
+use super::{Engine, Steps, Work, failed, guard};
+use crate::journal::{Answer, Entry, State, Task};
 use crate::manifests::ManifestsError;
 use crate::names::{self, NameConflict};
 use jiff::Timestamp;
 use wcp360_agent_proto::{AccountRecord, AgentError, AgentErrorCode, ConvergeRequest, Converged, PlanRequest};
 use wcp360_types::manifest::{ManifestSet, MetaManifest, SCHEMA_VERSION};
 use wcp360_types::plan::Plan;
-use wcp360_types::{Domain, Revision, Username};
-
-/// What the account is now and what it shall be, checked.
-struct Checked {
-    from: Option<AccountRecord>,
-    to: Option<ManifestSet>,
-}
+use wcp360_types::{Domain, OperationId, Username};
 
 impl From<KindError> for AgentError {
     fn from(error: KindError) -> Self {
@@ -28,16 +23,12 @@ impl From<KindError> for AgentError {
     }
 }
 
-fn taken(message: impl Into<String>) -> AgentError {
-    AgentError::new(AgentErrorCode::Taken, message)
-}
-
 fn hosts(set: Option<&ManifestSet>) -> Vec<Domain> {
     set.map(|set| names::hosts(&set.domains)).unwrap_or_default()
 }
 
 fn conflict(error: &NameConflict) -> AgentError {
-    taken(format!("{error}; choose another name"))
+    AgentError::new(AgentErrorCode::Taken, format!("{error}; choose another name"))
 }
 
 impl Engine {
@@ -48,12 +39,12 @@ impl Engine {
     pub fn plan(&self, name: &Username, request: &PlanRequest) -> Result<Plan, AgentError> {
         let lock = self.lock_of(name);
         let _held = guard(&lock);
-        let from = self.base(name, request.base_revision.as_ref(), request.desired.is_none())?;
+        let from = self.base(name, request.base_revision.as_ref(), request.desired.is_none())?.map(|s| s.record);
         let uid = from.as_ref().and_then(|record| record.manifests.account.uid).unwrap_or_else(|| self.uids.peek());
         let checked = self.check(name, from, request.desired.as_ref(), uid)?;
         self.names.check(name, &hosts(checked.to.as_ref())).map_err(|e| conflict(&e))?;
         let from = checked.from.map(|record| record.manifests);
-        let work = self.work(name, uid, Timestamp::now(), from.is_none());
+        let work = self.work(name, uid, Timestamp::now(), from.is_none())?;
         let sides = self.sides(from.as_ref(), checked.to.as_ref()).map_err(|e| failed(&e))?;
         let steps = Steps::plan(&work, sides, checked.to.as_ref())?;
         Ok(describe(name, from.as_ref(), checked.to.as_ref(), &steps))
@@ -66,17 +57,46 @@ impl Engine {
     pub fn converge(&self, name: &Username, request: &ConvergeRequest) -> Result<Converged, AgentError> {
         let lock = self.lock_of(name);
         let _held = guard(&lock);
-        let known = self.journal.read(request.operation).map_err(|e| failed(&e))?;
-        if let Some(answer) = known.map(|entry| self.known(name, entry)).transpose()?.flatten() {
-            return answer;
+        if let Some(answer) = self.answered(name, request.operation)? {
+            return converged(answer);
         }
+        self.settled(name)?;
+        let standing = self.base(name, request.base_revision.as_ref(), request.desired.is_none())?;
+        self.carry_out(name, request, standing)
+    }
+
+    /// The answer to an operation that the journal knows; `None`: it is new, or to be tried anew. The account's lock is
+    /// held.
+    pub(super) fn answered(
+        &self,
+        name: &Username,
+        operation: OperationId,
+    ) -> Result<Option<Result<Answer, AgentError>>, AgentError> {
+        let known = self.journal.read(operation).map_err(|e| failed(&e))?;
+        Ok(known.map(|entry| self.known(name, entry)).transpose()?.flatten())
+    }
+
+    /// Finishes or takes back what is unfinished: nothing can be built on a half-done state. The account's lock is held.
+    pub(super) fn settled(&self, name: &Username) -> Result<(), AgentError> {
         let pending = guard(&self.unfinished).get(name).copied();
         if let Some(operation) = pending {
-            // Nothing can be built on a half-done state: finish or take back first.
             let _answer = self.resume(operation)?;
         }
-        self.restore_lost(name)?;
-        let from = self.base(name, request.base_revision.as_ref(), request.desired.is_none())?;
+        self.restore_lost(name)
+    }
+
+    /// Does what was asked for, from `standing` on.
+    pub(super) fn carry_out(
+        &self,
+        name: &Username,
+        request: &ConvergeRequest,
+        standing: Option<Standing>,
+    ) -> Result<Converged, AgentError> {
+        let kept_aside = match &standing {
+            Some(standing) => self.keep_edits(name, standing, request)?,
+            None => None,
+        };
+        let from = standing.map(|standing| standing.record);
         let started_at = Timestamp::now();
         let uid = match &from {
             Some(record) => record.manifests.account.uid.ok_or_else(|| failed(&"account.json has no uid"))?,
@@ -108,17 +128,19 @@ impl Engine {
             started_at,
             created: Vec::new(),
             state: State::Applying,
+            task: Task::Converge,
             answer: None,
         };
         let (steps, mut work) = self.steps(&entry, false).map_err(given_back)?;
         entry.created = steps.created(&work).map_err(|e| given_back(e.into()))?;
         self.journal.write(&entry).map_err(|e| given_back(failed(&e)))?;
+        work.notes.extend(kept_aside);
         let done = self.forward(&entry, &steps, &mut work);
-        self.finish(&mut entry, done)
+        converged(self.finish(&mut entry, done.map(wrapped)))
     }
 
     /// The answer to an operation that the journal knows; `None`: it is to be tried anew.
-    fn known(&self, name: &Username, entry: Entry) -> Result<Option<Result<Converged, AgentError>>, AgentError> {
+    fn known(&self, name: &Username, entry: Entry) -> Result<Option<Result<Answer, AgentError>>, AgentError> {
         if entry.account != *name {
             let message = format!("this operation is about \"{}\"; use a new operation id", entry.account);
             return Err(super::validate::invalid(message));
@@ -133,60 +155,24 @@ impl Engine {
         }
     }
 
-    /// What the account is now, if that is what the request was made from.
-    fn base(
+    pub(super) fn work(
         &self,
         name: &Username,
-        base: Option<&Revision>,
-        delete: bool,
-    ) -> Result<Option<AccountRecord>, AgentError> {
-        let current = self.manifests.load(name).map_err(|e| failed(&e))?;
-        match (&current, base) {
-            (None, None) if delete => Err(not_found(name)),
-            (None, None) => Ok(None),
-            (None, Some(_)) => Err(not_found(name)),
-            (Some(record), Some(base)) if record.revision == *base => Ok(current),
-            (Some(_), None) if !delete => Err(taken(format!("the account \"{name}\" exists; choose another name"))),
-            (Some(record), _) => Err(AgentError::new(
-                AgentErrorCode::RevisionMoved,
-                format!(
-                    "\"{name}\" was changed meanwhile, to {}; read it again and repeat the change",
-                    record.revision.short()
-                ),
-            )),
-        }
-    }
-
-    fn check(
-        &self,
-        name: &Username,
-        from: Option<AccountRecord>,
-        desired: Option<&ManifestSet>,
         uid: u32,
-    ) -> Result<Checked, AgentError> {
-        let current = from.as_ref().map(|record| &record.manifests);
-        let to = desired.map(|desired| self.complete(name, desired, current, uid)).transpose()?;
-        if from.is_none() && to.is_some() {
-            if self.userdb.find(name.as_str()).map_err(|e| failed(&e))?.is_some() {
-                let message = format!("this machine already has a user or group \"{name}\"; choose another name");
-                return Err(taken(message));
-            }
-            let home = self.facts.home(name);
-            if self.fs.meta(home.as_str()).map_err(|e| failed(&e))?.is_some() {
-                let message = format!("{home} exists; choose another name, or have it moved away");
-                return Err(taken(message));
-            }
-        }
-        Ok(Checked { from, to })
-    }
-
-    pub(super) fn work(&self, name: &Username, uid: u32, started: Timestamp, discard: bool) -> Work<'_> {
+        started: Timestamp,
+        discard: bool,
+    ) -> Result<Work<'_>, AgentError> {
         let trash = format!("{}/.trash/{name}-{uid}-{}", self.facts.base_dir, started.as_second());
-        Work { engine: self, uid, trash, discard, notes: Vec::new() }
+        let kept = self.accepted.load(name).map_err(|e| failed(&e))?;
+        Ok(Work { engine: self, uid, trash, discard, notes: Vec::new(), kept, keep_ignored: false, view: None })
     }
 
     /// Carries an operation that a crash interrupted to its end, or back.
-    pub(super) fn resume_entry(&self, entry: &mut Entry) -> Result<Converged, AgentError> {
+    pub(super) fn resume_entry(&self, entry: &mut Entry) -> Result<Answer, AgentError> {
+        if let (Task::Repair(task), State::Applying) = (entry.task.clone(), entry.state) {
+            let done = self.act(entry, &task);
+            return self.finish(entry, done.map(Answer::Repaired));
+        }
         if entry.state != State::Applying {
             let result = self.back(entry);
             return self.settle(entry, result);
@@ -196,15 +182,21 @@ impl Engine {
             work.notes.push("finished after an interruption".into());
             self.forward(entry, &steps, &mut work)
         });
-        self.finish(entry, done)
+        self.finish(entry, done.map(wrapped))
     }
 
     /// Writes down that it is done, or takes it back.
-    fn finish(&self, entry: &mut Entry, done: Result<Converged, AgentError>) -> Result<Converged, AgentError> {
+    pub(super) fn finish(&self, entry: &mut Entry, done: Result<Answer, AgentError>) -> Result<Answer, AgentError> {
         let result = match done {
-            Ok(converged) => {
+            Ok(answer) => {
                 entry.state = State::Done;
-                entry.answer = Some(Ok(converged));
+                entry.answer = Some(Ok(answer));
+                self.close(entry)
+            }
+            // What was repaired is right: there is nothing to take back.
+            Err(error) if matches!(entry.task, Task::Repair(_)) => {
+                entry.state = State::RolledBack;
+                entry.answer = Some(Err(error));
                 self.close(entry)
             }
             Err(error) => {
@@ -221,7 +213,7 @@ impl Engine {
     }
 
     /// Gives back the names that are not kept, and the answer.
-    fn settle(&self, entry: &Entry, result: Result<(), AgentError>) -> Result<Converged, AgentError> {
+    fn settle(&self, entry: &Entry, result: Result<(), AgentError>) -> Result<Answer, AgentError> {
         match result {
             Ok(()) => {
                 guard(&self.unfinished).remove(&entry.account);
@@ -258,9 +250,11 @@ impl Engine {
             Some(set) => {
                 let meta = self.meta(set, entry);
                 self.manifests.publish(set, &meta).map_err(|e| failed(&e))?;
-                Some(AccountRecord { revision: meta.last_applied_revision.clone(), manifests: set.clone(), meta })
+                let (revision, manifests) = (meta.last_applied_revision.clone(), set.clone());
+                Some(AccountRecord { revision, manifests, meta, on_disk: None })
             }
             None => {
+                self.accepted.store(&entry.account, &[]).map_err(|e| failed(&e))?;
                 self.manifests.withdraw(&entry.account).map_err(|e| failed(&e))?;
                 None
             }
@@ -290,8 +284,7 @@ impl Engine {
         let Some(set) = entry.outcome() else {
             return self.manifests.withdraw(&entry.account).map_err(|e| failed(&e));
         };
-        let answered = entry.answer.as_ref().and_then(|answer| answer.as_ref().ok()?.record.as_ref());
-        let meta = answered.map_or_else(|| self.meta(set, entry), |record| record.meta.clone());
+        let meta = entry.meta().cloned().unwrap_or_else(|| self.meta(set, entry));
         match self.manifests.load(&entry.account) {
             Ok(Some(record)) if record.manifests == *set && record.meta.last_applied_revision == record.revision => {
                 self.manifests.tidy(&entry.account).map_err(|e| failed(&e))
@@ -322,10 +315,24 @@ impl Engine {
         let (from, to) = if back { (to, from) } else { (from, to) };
         let uid = to.or(from).and_then(|set| set.account.uid).ok_or_else(|| failed(&"account.json has no uid"))?;
         // An account that never was leaves nothing in the trash.
-        let work = self.work(&entry.account, uid, entry.started_at, entry.from.is_none());
+        let work = self.work(&entry.account, uid, entry.started_at, entry.from.is_none())?;
         let sides = self.sides(from, to).map_err(|e| failed(&e))?;
         let steps = Steps::plan(&work, sides, to)?;
         Ok((steps, work))
+    }
+}
+
+fn wrapped(converged: Converged) -> Answer {
+    Answer::Converged(Box::new(converged))
+}
+
+/// The answer to a change.
+pub(super) fn converged(answer: Result<Answer, AgentError>) -> Result<Converged, AgentError> {
+    match answer? {
+        Answer::Converged(converged) => Ok(*converged),
+        Answer::Repaired(_) => {
+            Err(super::validate::invalid("this operation was a repair, not a change; use a new operation id"))
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! After a crash, after a boot, and from time to time.
 
 use super::{Engine, failed, guard};
+use crate::applied::LastGood;
 use crate::fsx::FsError;
+use crate::journal::Answer;
 use crate::journal::Entry;
 use crate::names;
 use jiff::Timestamp;
-use wcp360_agent_proto::{AgentError, Converged};
+use wcp360_agent_proto::{AgentError, ManifestsState};
 use wcp360_types::{OperationId, Username};
 
 /// How long answers of finished operations are kept.
@@ -52,7 +54,7 @@ impl Engine {
     }
 
     /// Goes on with an operation of the journal. The outer error: it is still open. The account's lock is held.
-    pub(super) fn resume(&self, operation: OperationId) -> Result<Result<Converged, AgentError>, AgentError> {
+    pub(super) fn resume(&self, operation: OperationId) -> Result<Result<Answer, AgentError>, AgentError> {
         let entry = self.journal.read(operation).map_err(|e| failed(&e))?;
         let mut entry: Entry = entry.ok_or_else(|| failed(&"the journal has lost the operation"))?;
         let answer = self.resume_entry(&mut entry);
@@ -75,10 +77,28 @@ impl Engine {
         if guard(&self.unfinished).contains_key(name) {
             return Ok(Vec::new());
         }
-        let Some(record) = self.manifests.load(name).map_err(|e| failed(&e))? else { return Ok(Vec::new()) };
-        let set = &record.manifests;
+        let Some(standing) = self.standing(name)? else { return Ok(Vec::new()) };
+        match &standing.on_disk {
+            // Of a release that did not keep it: from now on, it is kept.
+            ManifestsState::Same if self.last_good(name).map_err(|e| failed(&e))?.is_none() => {
+                let good =
+                    LastGood { manifests: standing.record.manifests.clone(), meta: standing.record.meta.clone() };
+                self.applied.remember(&good).map_err(|e| failed(&e))?;
+            }
+            ManifestsState::Same => {}
+            ManifestsState::Edited { revision, .. } if *revision == standing.record.revision => {
+                return Err(failed(
+                    &"the manifests were edited, and what was applied before is not known; pick them up",
+                ));
+            }
+            other => {
+                tracing::warn!(account = %name, state = ?kind(other), "the manifests are not what was applied last")
+            }
+        }
+        let set = &standing.record.manifests;
         let uid = set.account.uid.ok_or_else(|| failed(&"account.json has no uid"))?;
-        let mut work = self.work(name, uid, Timestamp::now(), false);
+        let mut work = self.work(name, uid, Timestamp::now(), false)?;
+        work.keep_ignored = true;
         let sides = self.sides(Some(set), Some(set)).map_err(|e| failed(&e))?;
         let steps = super::Steps::plan(&work, sides, Some(set))?;
         steps.apply(&mut work)?;
@@ -88,7 +108,7 @@ impl Engine {
     /// Compares every account with its manifests: once after a boot, because what is derived from manifests is not put on
     /// disk at once, and what is in /run is gone.
     pub fn repair_all(&self) {
-        let Ok(accounts) = self.manifests.accounts() else { return };
+        let Ok(accounts) = self.all_names() else { return };
         for name in accounts {
             match self.repair(&name) {
                 Ok(changed) if changed.is_empty() => {}
@@ -115,5 +135,14 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+fn kind(state: &ManifestsState) -> &'static str {
+    match state {
+        ManifestsState::Same => "same",
+        ManifestsState::Edited { .. } => "edited",
+        ManifestsState::Refused { .. } => "refused",
+        ManifestsState::Missing => "missing",
     }
 }

@@ -23,6 +23,7 @@ use rustix::io::Errno;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What went wrong with which path.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,7 @@ pub enum Durability {
 pub struct Fs {
     roots: Vec<(PathBuf, OwnedFd)>,
     layout: Layout,
+    writes: AtomicU64,
 }
 
 impl Fs {
@@ -124,7 +126,18 @@ impl Fs {
         }
         // The longest first, so that a root inside another is found before it.
         roots.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_os_str().len()));
-        Ok(Self { roots, layout: layout.clone() })
+        Ok(Self { roots, layout: layout.clone(), writes: AtomicU64::new(0) })
+    }
+
+    /// How often something was asked for that changes files, since the start.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// The directory that `path` is in, and its name there, for changing something.
+    fn parent_to_change(&self, path: &str) -> Result<(OwnedFd, OsString), FsError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.parent(path)
     }
 
     /// The layout it works in.

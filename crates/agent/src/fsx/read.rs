@@ -47,6 +47,19 @@ impl Fs {
         }
     }
 
+    /// As [`Fs::meta`], also for the trusted roots themselves.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn meta_of_any(&self, path: &str) -> Result<Option<Meta>, FsError> {
+        match self.root(path) {
+            Some(root) => {
+                rustix::fs::fstat(root).map(|stat| Some(meta(&stat))).map_err(|e| FsError::new("look at", path, e))
+            }
+            None => self.meta(path),
+        }
+    }
+
     /// The content of the file at `path`, with its metadata; `None` if it is missing.
     ///
     /// # Errors

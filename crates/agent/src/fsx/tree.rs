@@ -13,7 +13,7 @@ impl Fs {
     /// # Errors
     /// The disk.
     pub(crate) fn remove_empty_dir(&self, path: &str) -> Result<(), FsError> {
-        let Ok((dir, name)) = self.parent(path) else { return Ok(()) };
+        let Ok((dir, name)) = self.parent_to_change(path) else { return Ok(()) };
         match rustix::fs::unlinkat(&dir, name.as_os_str(), AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => Ok(()),
             Err(error) => Err(FsError::new("remove", path, error)),
@@ -27,7 +27,7 @@ impl Fs {
     /// Something can't be removed.
     pub fn remove_tree(&self, path: &str) -> Result<(), FsError> {
         let failed = |e: Errno| FsError::new("remove", path, e);
-        let (dir, name) = match self.parent(path) {
+        let (dir, name) = match self.parent_to_change(path) {
             Ok(found) => found,
             Err(error) if error.is_missing() => return Ok(()),
             Err(error) => return Err(error),

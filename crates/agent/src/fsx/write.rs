@@ -31,7 +31,7 @@ impl Fs {
             let fd = rustix::fs::openat(root, ".", flags, Mode::empty()).map_err(failed)?;
             return set_access(fd, access).map_err(failed);
         }
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent_to_change(path)?;
         crash::point("mkdir");
         match rustix::fs::mkdirat(&dir, name.as_os_str(), Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -51,7 +51,7 @@ impl Fs {
     /// It can't be written; then the old one is still there.
     pub fn write(&self, path: &str, content: &[u8], access: Access, durability: Durability) -> Result<(), FsError> {
         let failed = |e: std::io::Error| FsError::new("write", path, e);
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent_to_change(path)?;
         let new = temporary(&name);
         crash::point("write");
         let fd = create_new(&dir, &new).map_err(|e| failed(e.into()))?;
@@ -76,7 +76,7 @@ impl Fs {
     /// It is there, or can't be written.
     pub fn write_new(&self, path: &str, content: &[u8], access: Access) -> Result<(), FsError> {
         let failed = |e: std::io::Error| FsError::new("write", path, e);
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent_to_change(path)?;
         let fd = create_new(&dir, &name).map_err(|e| failed(e.into()))?;
         set_access(&fd, access).map_err(|e| failed(e.into()))?;
         let mut file = std::fs::File::from(fd);
@@ -91,7 +91,7 @@ impl Fs {
     /// Something else is there, or it can't be made.
     pub fn ensure_file(&self, path: &str, access: Access) -> Result<(), FsError> {
         let failed = |e: Errno| FsError::new("make", path, e);
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent_to_change(path)?;
         crash::point("touch");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&dir, name.as_os_str(), flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
@@ -114,7 +114,7 @@ impl Fs {
         let mut places = Vec::with_capacity(files.len());
         for (path, content, access) in files {
             let failed = |e: std::io::Error| FsError::new("write", path, e);
-            let (dir, name) = self.parent(path)?;
+            let (dir, name) = self.parent_to_change(path)?;
             crash::point("write");
             let fd = create_new(&dir, &temporary(&name)).map_err(|e| failed(e.into()))?;
             set_access(&fd, *access).map_err(|e| failed(e.into()))?;
@@ -194,7 +194,7 @@ impl Fs {
     /// It is missing.
     pub fn set_socket_access(&self, path: &str, access: Access) -> Result<(), FsError> {
         let failed = |e: Errno| FsError::new("set the owner of", path, e);
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent_to_change(path)?;
         // A socket can't be opened for reading; a link in its place is not followed by chownat, and fchmodat is made safe
         // by going through the descriptor's own entry in /proc.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -211,7 +211,7 @@ impl Fs {
     /// A directory is there, or it can't be made.
     pub fn symlink(&self, path: &str, target: &str, uid: u32, gid: u32) -> Result<(), FsError> {
         let failed = |e: Errno| FsError::new("make the link", path, e);
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent_to_change(path)?;
         let new = temporary(&name);
         crash::point("link");
         remove_if_there(&dir, &new).map_err(failed)?;
@@ -232,7 +232,7 @@ impl Fs {
     /// It is a directory, or can't be removed.
     pub fn remove_file(&self, path: &str) -> Result<(), FsError> {
         let failed = |e: Errno| FsError::new("remove", path, e);
-        let (dir, name) = match self.parent(path) {
+        let (dir, name) = match self.parent_to_change(path) {
             Ok(found) => found,
             Err(error) if error.is_missing() => return Ok(()),
             Err(error) => return Err(error),
@@ -249,7 +249,7 @@ impl Fs {
     /// # Errors
     /// It can't be removed.
     pub fn remove_temporary(&self, path: &str) -> Result<(), FsError> {
-        match self.parent(path) {
+        match self.parent_to_change(path) {
             Ok((dir, name)) => remove_if_there(&dir, &temporary(&name)).map_err(|e| FsError::new("remove", path, e)),
             Err(error) if error.is_missing() => Ok(()),
             Err(error) => Err(error),
@@ -273,8 +273,8 @@ impl Fs {
     }
 
     fn rename_with(&self, from: &str, to: &str, flags: RenameFlags) -> Result<(), FsError> {
-        let (from_dir, from_name) = self.parent(from)?;
-        let (to_dir, to_name) = self.parent(to)?;
+        let (from_dir, from_name) = self.parent_to_change(from)?;
+        let (to_dir, to_name) = self.parent_to_change(to)?;
         crash::point("rename");
         rustix::fs::renameat_with(&from_dir, from_name.as_os_str(), &to_dir, to_name.as_os_str(), flags)
             .map_err(|e| FsError::new("rename", from, e))?;
@@ -287,8 +287,8 @@ impl Fs {
     /// # Errors
     /// `from` is missing, or they are on different disks.
     pub fn hard_link(&self, from: &str, to: &str) -> Result<(), FsError> {
-        let (from_dir, from_name) = self.parent(from)?;
-        let (to_dir, to_name) = self.parent(to)?;
+        let (from_dir, from_name) = self.parent_to_change(from)?;
+        let (to_dir, to_name) = self.parent_to_change(to)?;
         let result =
             rustix::fs::linkat(&from_dir, from_name.as_os_str(), &to_dir, to_name.as_os_str(), AtFlags::empty());
         result.map_err(|e| FsError::new("link", to, e))

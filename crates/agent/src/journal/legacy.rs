@@ -1,6 +1,6 @@
 //! What releases before 0.2 wrote: one file for each operation.
 
-use super::{Entry, Journal, JournalError, State};
+use super::{Answer, Entry, Journal, JournalError, State, Task};
 use crate::fsx::Fs;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -49,11 +49,13 @@ pub(super) fn take_over(fs: &Fs, journal: &Journal) -> Result<(), JournalError> 
             started_at: old.started_at,
             created: old.created,
             state: State::Applying,
+            task: Task::Converge,
             answer: None,
         };
         journal.write(&entry)?;
         if old.state != State::Applying {
-            (entry.state, entry.answer) = (old.state, old.answer);
+            (entry.state, entry.answer) =
+                (old.state, old.answer.map(|answer| answer.map(|done| Answer::Converged(Box::new(done)))));
             journal.write(&entry)?;
         }
         fs.remove_file(&path)?;

@@ -21,8 +21,8 @@ use record::{Body, Head, HeadKind};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use wcp360_agent_proto::{AgentError, Converged};
-use wcp360_types::manifest::{AuditReference, ManifestSet};
+use wcp360_agent_proto::{Accepted, AgentError, Converged, Repaired, RepairedItem};
+use wcp360_types::manifest::{AuditReference, ManifestSet, MetaManifest};
 use wcp360_types::{OperationId, Username};
 
 /// Why the journal can't be used.
@@ -58,6 +58,35 @@ pub enum State {
     RolledBack,
 }
 
+/// What an operation does besides, or instead of, converging from one set to the other.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Nothing else.
+    #[default]
+    Converge,
+    /// Acts on single differences; both sets are the same.
+    Repair(RepairTask),
+}
+
+/// What a repair does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RepairTask {
+    /// What was decided about each item of the request; those to be done are `Done` in advance.
+    pub items: Vec<RepairedItem>,
+    /// What is accepted or ignored from here on.
+    pub accept: Vec<Accepted>,
+}
+
+/// What was answered.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// To a change.
+    Converged(Box<Converged>),
+    /// To a repair.
+    Repaired(Repaired),
+}
+
 /// One operation.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -78,14 +107,24 @@ pub struct Entry {
     pub created: Vec<String>,
     /// How far it is.
     pub state: State,
+    /// What it does.
+    pub task: Task,
     /// What was answered: an answer or an error.
-    pub answer: Option<Result<Converged, AgentError>>,
+    pub answer: Option<Result<Answer, AgentError>>,
 }
 
 impl Entry {
     /// Whether nothing is left to do.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Done | State::RolledBack)
+    }
+
+    /// What `meta.json` says after it, if it was answered to be done.
+    pub fn meta(&self) -> Option<&MetaManifest> {
+        match &self.answer {
+            Some(Ok(Answer::Converged(converged))) => converged.record.as_ref().map(|record| &record.meta),
+            _ => None,
+        }
     }
 
     /// What the account is when the operation is finished.

@@ -1,10 +1,10 @@
 //! What a record says: a line of JSON that is read at every start, and one that is read when it is needed.
 
-use super::{Entry, State};
+use super::{Answer, Entry, State, Task};
 use crate::fsx::FsError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use wcp360_agent_proto::{AccountRecord, AgentError, Converged};
+use wcp360_agent_proto::{AccountRecord, AgentError, Converged, Repaired};
 use wcp360_types::manifest::{AuditReference, ManifestSet, MetaManifest};
 use wcp360_types::plan::Plan;
 use wcp360_types::{OperationId, Username};
@@ -37,7 +37,7 @@ pub(super) struct Body {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     begin: Option<Box<Begin>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    answer: Option<Result<Answer, AgentError>>,
+    answer: Option<Result<Answered, AgentError>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,14 +47,17 @@ struct Begin {
     audit: AuditReference,
     started_at: Timestamp,
     created: Vec<String>,
+    #[serde(default)]
+    task: Task,
 }
 
 /// An answer without the manifests, which are in the first record.
 #[derive(Debug, Serialize, Deserialize)]
-struct Answer {
-    meta: Option<MetaManifest>,
-    applied: Plan,
-    notes: Vec<String>,
+#[serde(untagged)]
+#[allow(clippy::large_enum_variant)] // lives for a moment
+enum Answered {
+    Converged { meta: Option<MetaManifest>, applied: Plan, notes: Vec<String> },
+    Repaired(Repaired),
 }
 
 fn unwritable(error: serde_json::Error) -> FsError {
@@ -84,14 +87,17 @@ pub(super) fn of(entry: &Entry) -> Result<Vec<u8>, FsError> {
             audit: entry.audit.clone(),
             started_at: entry.started_at,
             created: entry.created.clone(),
+            task: entry.task.clone(),
         };
         return encode(kind, &Body { begin: Some(Box::new(begin)), answer: None });
     }
     let answer = entry.answer.clone().map(|answer| {
-        answer.map(|done| Answer {
-            meta: done.record.map(|record| record.meta),
-            applied: done.applied,
-            notes: done.notes,
+        answer.map(|answer| match answer {
+            Answer::Converged(done) => {
+                let Converged { record, applied, notes } = *done;
+                Answered::Converged { meta: record.map(|record| record.meta), applied, notes }
+            }
+            Answer::Repaired(repaired) => Answered::Repaired(repaired),
         })
     });
     encode(HeadKind::Further { operation, state: entry.state }, &Body { begin: None, answer })
@@ -137,16 +143,22 @@ pub(super) fn entry(
 ) -> Result<Entry, FsError> {
     let begin = body(first)?.begin.ok_or_else(|| unreadable("the beginning of an operation is missing"))?;
     let answer = last.map(body).transpose()?.and_then(|body| body.answer);
-    let Begin { from, to, audit, started_at, created } = *begin;
+    let Begin { from, to, audit, started_at, created, task } = *begin;
+    let record = |meta: Option<MetaManifest>| {
+        meta.zip(to.clone()).map(|(meta, manifests)| AccountRecord {
+            revision: manifests.revision(),
+            manifests,
+            meta,
+            on_disk: None,
+        })
+    };
     let answer = answer.map(|answer| {
-        answer.map(|Answer { meta, applied, notes }| {
-            let record = meta.zip(to.clone()).map(|(meta, manifests)| AccountRecord {
-                revision: manifests.revision(),
-                manifests,
-                meta,
-            });
-            Converged { record, applied, notes }
+        answer.map(|answer| match answer {
+            Answered::Converged { meta, applied, notes } => {
+                Answer::Converged(Box::new(Converged { record: record(meta), applied, notes }))
+            }
+            Answered::Repaired(repaired) => Answer::Repaired(repaired),
         })
     });
-    Ok(Entry { operation, account: account.clone(), from, to, audit, started_at, created, state, answer })
+    Ok(Entry { operation, account: account.clone(), from, to, audit, started_at, created, state, task, answer })
 }

@@ -58,6 +58,7 @@ fn entry(name: &str) -> Entry {
         started_at: Timestamp::now(),
         created: vec!["/srv/www/x".into()],
         state: State::Applying,
+        task: Task::Converge,
         answer: None,
     }
 }

@@ -24,6 +24,13 @@ pub trait NginxControl: Send + Sync {
     fn reload(&self) -> Result<(), String>;
     /// Which generation answers.
     fn running_generation(&self) -> Option<u64>;
+    /// Starts it if it has failed; not if somebody has stopped it.
+    ///
+    /// # Errors
+    /// It does not start.
+    fn start_if_failed(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The nginx of this machine.
@@ -58,6 +65,13 @@ impl NginxControl for Real {
 
     fn reload(&self) -> Result<(), String> {
         self.services.reload(UNIT).map_err(|e| e.to_string())
+    }
+
+    fn start_if_failed(&self) -> Result<(), String> {
+        match self.services.status(UNIT) {
+            Ok(status) if status.state == "failed" => self.services.start(UNIT).map_err(|e| e.to_string()),
+            _ => Ok(()),
+        }
     }
 
     fn running_generation(&self) -> Option<u64> {

@@ -9,11 +9,15 @@
 
 mod control;
 mod generation;
+pub(crate) mod snippets;
+mod suspects;
 
 pub use control::{NginxControl, Real};
 
 use crate::fsx::Fs;
-use generation::Generations;
+pub use generation::EditedBase;
+use generation::{Generations, Origin};
+use snippets::Snippets;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +41,15 @@ pub enum NginxError {
 /// Sites with a block of their own that change together: file name and content, `None` to remove.
 pub type SiteChange = BTreeMap<String, Option<String>>;
 
+/// How a block that is not ours came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandMade {
+    /// Somebody made it.
+    Foreign,
+    /// Somebody edited one of ours.
+    Edited,
+}
+
 struct Request {
     change: SiteChange,
     answer: Sender<Result<(), NginxError>>,
@@ -45,6 +58,7 @@ struct Request {
 /// The generations, with one thread that changes them.
 pub struct Nginx {
     generations: Arc<Generations>,
+    control: Arc<dyn NginxControl>,
     queue: Mutex<Sender<Request>>,
 }
 
@@ -65,9 +79,10 @@ impl Nginx {
         let started = refresh(&generations, &*control);
         let (queue, requests) = channel();
         let worker = Arc::clone(&generations);
+        let asked = Arc::clone(&control);
         let thread = std::thread::Builder::new().name("nginx".into());
         thread.spawn(move || serve(&worker, &*control, &requests))?;
-        Ok((Self { generations, queue: Mutex::new(queue) }, started))
+        Ok((Self { generations, control: asked, queue: Mutex::new(queue) }, started))
     }
 
     /// The block that is live in `file`.
@@ -76,6 +91,89 @@ impl Nginx {
     /// It can't be read.
     pub fn site(&self, file: &str) -> Result<Option<String>, NginxError> {
         self.generations.site(file)
+    }
+
+    /// The names of all blocks that are live.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub fn sites(&self) -> Result<Vec<String>, NginxError> {
+        self.generations.sites()
+    }
+
+    /// Blocks that are live and that somebody else has written, or has edited.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub fn made_by_hand(&self) -> Result<Vec<(String, HandMade)>, NginxError> {
+        let mut out = Vec::new();
+        for file in self.generations.sites()? {
+            match self.generations.origin_of(&file)? {
+                Origin::Foreign => out.push((file, HandMade::Foreign)),
+                Origin::Edited => out.push((file, HandMade::Edited)),
+                Origin::Ours | Origin::Gone => {}
+            }
+        }
+        Ok(out)
+    }
+
+    /// Where a block of the current generation is.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn site_path(&self, file: &str) -> Result<Option<String>, NginxError> {
+        self.generations.site_path(file)
+    }
+
+    /// Files of the current generation that are the node's and were edited.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub fn edited_base(&self) -> Result<Vec<EditedBase>, NginxError> {
+        self.generations.edited_base()
+    }
+
+    /// Snippets that differ from the copies that are live: directory and file.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub fn new_snippets(&self) -> Result<Vec<(String, String)>, NginxError> {
+        let (written, live) = (Snippets::written(self.generations.fs())?, self.generations.snippets()?);
+        let keys: std::collections::BTreeSet<_> = written.0.keys().chain(live.0.keys()).cloned().collect();
+        Ok(keys.into_iter().filter(|key| written.0.get(key) != live.0.get(key)).collect())
+    }
+
+    /// The generation that is current, and the one that answers.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn generation(&self) -> Result<(Option<u64>, Option<u64>), NginxError> {
+        Ok((self.generations.current()?, self.control.running_generation()))
+    }
+
+    /// Makes what was made by hand live if nginx accepts it, moves it aside if it does not, and puts the node's own files
+    /// back. Does nothing if nothing of that kind is there.
+    ///
+    /// # Errors
+    /// nginx refuses its own configuration; or the disk.
+    pub fn follow(&self) -> Result<bool, NginxError> {
+        let (current, running) = self.generation()?;
+        let behind = running.is_some() && running != current;
+        let edited = !self.edited_base()?.is_empty() || !self.new_snippets()?.is_empty();
+        // What nginx would refuse, should it be started or reloaded by somebody else.
+        let broken = || -> Result<bool, NginxError> {
+            let Some(current) = current else { return Ok(false) };
+            let made = !self.made_by_hand()?.is_empty();
+            Ok(made && self.control.test(&self.generations.path_of(current)).is_err())
+        };
+        if !behind && !edited && !broken()? {
+            return Ok(false);
+        }
+        self.apply(SiteChange::new())?;
+        if let Err(error) = self.control.start_if_failed() {
+            tracing::error!(error, "nginx does not start");
+        }
+        Ok(true)
     }
 
     /// Makes a change live; waits until nginx answers with it.
@@ -104,8 +202,7 @@ fn refresh(generations: &Generations, control: &dyn NginxControl) -> Result<(), 
             _ => Ok(()),
         };
     }
-    let candidate = generations.build(&BTreeMap::new())?;
-    test(generations, control, candidate).inspect_err(|_| generations.discard(candidate))?;
+    let candidate = suspects::candidate(generations, control, &BTreeMap::new())?;
     switch(generations, control, current, candidate)
 }
 
@@ -153,11 +250,9 @@ fn together(
         merged
     };
     let mut results = vec![Ok(()); changes.len()];
-    let candidate = generations.build(&merge(changes))?;
-    let live = match test(generations, control, candidate) {
-        Ok(()) => Some(candidate),
+    let live = match suspects::candidate(generations, control, &merge(changes)) {
+        Ok(candidate) => Some(candidate),
         Err(error) => {
-            generations.discard(candidate);
             if changes.len() == 1 || !matches!(error, NginxError::Rejected(_)) {
                 return Err(error);
             }
@@ -166,15 +261,13 @@ fn together(
             let mut best = None;
             for (change, result) in changes.iter().zip(&mut results) {
                 good.push(change);
-                let candidate = generations.build(&merge(&good))?;
-                match test(generations, control, candidate) {
-                    Ok(()) => {
+                match suspects::candidate(generations, control, &merge(&good)) {
+                    Ok(candidate) => {
                         if let Some(superseded) = best.replace(candidate) {
                             generations.discard(superseded);
                         }
                     }
                     Err(error) => {
-                        generations.discard(candidate);
                         good.pop();
                         *result = Err(error);
                     }

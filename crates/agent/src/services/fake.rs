@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // only in tests
 
 use super::{Running, ServiceError, ServiceManager, UnitStatus};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use wcp360_agent_render::SliceLimits;
 
@@ -52,6 +53,12 @@ impl ServiceManager for Fake {
     }
     fn running(&self, _: &str) -> Result<Vec<Running>, ServiceError> {
         Ok(Vec::new())
+    }
+    fn active(&self, pattern: &str) -> Result<HashSet<String>, ServiceError> {
+        let (before, after) = pattern.split_once('*').unwrap_or((pattern, ""));
+        let names = std::fs::read_dir(&self.dir).map_err(|e| ServiceError::new("list", pattern, e))?;
+        let names = names.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(names.filter(|name| name.starts_with(before) && name.ends_with(after)).collect())
     }
     fn read_units_again(&self) -> Result<(), ServiceError> {
         Ok(())

@@ -12,6 +12,7 @@ mod systemd;
 pub use supervisor::Supervisor;
 pub use systemd::Systemd;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use wcp360_agent_render::SliceLimits;
 
@@ -74,6 +75,8 @@ pub trait ServiceManager: Send + Sync {
     fn status(&self, unit: &str) -> Result<UnitStatus, ServiceError>;
     /// Running services whose name begins with `prefix`.
     fn running(&self, prefix: &str) -> Result<Vec<Running>, ServiceError>;
+    /// Units that are active and whose name fits `pattern` (`*` stands for anything), in one question.
+    fn active(&self, pattern: &str) -> Result<HashSet<String>, ServiceError>;
     /// Makes the backend read changed unit files.
     fn read_units_again(&self) -> Result<(), ServiceError>;
     /// Applies bounds to a slice that is in use; the unit file has them for later.

@@ -1,6 +1,7 @@
 //! `wcp360-supervisor`, over its socket.
 
 use super::{Running, ServiceError, ServiceManager, UnitStatus};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 use wcp360_agent_render::SliceLimits;
@@ -87,6 +88,12 @@ impl ServiceManager for Supervisor {
             self.ask(|client| client.list(Some(&pattern))).map_err(|e| ServiceError::new("list", &pattern, e))?;
         let active = units.into_iter().filter(|unit| unit.state == UnitState::Active);
         Ok(active.filter_map(|u| Some(Running { pid: u.main_pid?.try_into().ok()?, unit: u.unit })).collect())
+    }
+
+    fn active(&self, pattern: &str) -> Result<HashSet<String>, ServiceError> {
+        let units = self.ask(|client| client.list(Some(pattern))).map_err(|e| ServiceError::new("list", pattern, e))?;
+        let active = |state| matches!(state, UnitState::Active | UnitState::Activating);
+        Ok(units.into_iter().filter(|unit| active(unit.state)).map(|unit| unit.unit).collect())
     }
 
     fn read_units_again(&self) -> Result<(), ServiceError> {

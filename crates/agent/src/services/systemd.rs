@@ -1,7 +1,7 @@
 //! systemd, over D-Bus.
 
 use super::{Running, ServiceError, ServiceManager, UnitStatus};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -243,6 +243,15 @@ impl ServiceManager for Systemd {
                 }
             }
             Ok(running)
+        })
+    }
+
+    fn active(&self, pattern: &str) -> Result<HashSet<String>, ServiceError> {
+        self.runtime.block_on(async {
+            let states = ["active", "reloading", "activating"];
+            let units = self.manager.list_units_by_patterns(&states, &[pattern]).await;
+            let units = units.map_err(|e| ServiceError::new("list", pattern, describe(&e)))?;
+            Ok(units.into_iter().map(|unit| unit.0).collect())
         })
     }
 

@@ -69,6 +69,13 @@ impl Lines {
         })
     }
 
+    /// The first field of the first line that has `value` as its field `n`.
+    pub(super) fn name_by(&self, n: usize, value: u32) -> Option<String> {
+        let mut lines = self.content.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+        let line = lines.find(|line| line.split(':').nth(n).is_some_and(|field| field.parse() == Ok(value)))?;
+        line.split(':').next().map(str::to_owned)
+    }
+
     /// Field `n` of every line that is readable.
     pub(super) fn column(&self, n: usize) -> impl Iterator<Item = &str> {
         let lines = self.content.split(|byte| *byte == b'\n');

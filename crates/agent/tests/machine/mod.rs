@@ -134,6 +134,7 @@ fn walk(root: &Path, dir: &Path, out: &mut BTreeMap<String, String>) {
         let books = [
             "var/lib/wcp360/agent/journal",
             "var/lib/wcp360/agent/applied",
+            "var/lib/wcp360/agent/accepted",
             "var/lib/wcp360/agent/next-uid",
             "etc/.pwd.lock",
             "nginx-runs",
