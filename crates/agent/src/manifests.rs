@@ -168,6 +168,19 @@ impl Manifests {
         self.tidy(name)
     }
 
+    /// Takes away what interrupted publications and withdrawals left: at start, when nobody else writes.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn tidy_all(&self) -> Result<(), ManifestsError> {
+        for entry in self.fs.list(USERS)? {
+            if [".new-", ".old-"].iter().any(|start| entry.starts_with(start)) {
+                self.fs.remove_tree(&format!("{USERS}/{entry}"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes away what an interrupted publication left.
     ///
     /// # Errors

@@ -66,3 +66,49 @@ fn perf_creation_alone_and_in_a_burst() {
         }
     }
 }
+
+#[test]
+#[ignore = "a measurement"]
+fn perf_a_scan_of_a_thousand_accounts() {
+    if !is_root() {
+        return;
+    }
+    let base = std::env::var("WCP360_COST_DIR").unwrap_or_else(|_| "/var/tmp".into());
+    let dir = tempfile::tempdir_in(base).unwrap();
+    fresh(dir.path());
+    let engine = engine(dir.path());
+    let count: u32 = std::env::var("WCP360_COST_COUNT").ok().and_then(|v| v.parse().ok()).unwrap_or(1000);
+    for hundred in 0..count.div_ceil(100) {
+        std::thread::scope(|scope| {
+            for n in 0..100 {
+                let engine = &engine;
+                scope.spawn(move || {
+                    create(engine, &format!("u{hundred}x{n}"), &format!("u{hundred}x{n}.test")).unwrap()
+                });
+            }
+        });
+    }
+    engine.checkpoint().unwrap();
+    for round in ["first", "second"] {
+        let (started, used, writes) = (Instant::now(), process_cpu(), engine.fs().writes());
+        let (mut request, mut compared) = (wcp360_agent_proto::ScanRequest::default(), 0);
+        loop {
+            let page = engine.scan(&request).unwrap();
+            assert!(page.drifted.is_empty() && page.errors.is_empty());
+            compared += page.compared;
+            match page.next {
+                Some(next) => request.after = Some(next),
+                None => break,
+            }
+        }
+        println!(
+            "{round} scan of {compared} healthy accounts: {:?}, {:?} of CPU, {} writes",
+            started.elapsed(),
+            process_cpu() - used,
+            engine.fs().writes() - writes
+        );
+    }
+    let started = Instant::now();
+    let drift = engine.node_drift().unwrap();
+    println!("the node: {:?}, {} items", started.elapsed(), drift.items.len());
+}

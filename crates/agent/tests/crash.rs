@@ -9,9 +9,13 @@ mod powercut;
 
 use machine::*;
 use powercut::{Chance, power_cut};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use wcp360_agent_proto::AgentErrorCode;
+use wcp360_agent::engine::Engine;
+use wcp360_agent_proto::{
+    AgentErrorCode, ManifestsState, PickUpRequest, RepairAction, RepairItem, RepairOutcome, RepairRequest, RepairedItem,
+};
 use wcp360_types::manifest::{AccountStatus, Alias, Site};
 use wcp360_types::{DocumentRoot, Domain, OperationId, Username};
 
@@ -24,6 +28,8 @@ const CHANGES: &[&str] = &[
     "unsuspend",
     "add-domains",
     "own-block",
+    "pick-up",
+    "repair",
     "remove-domains",
     "delete",
 ];
@@ -67,6 +73,19 @@ fn change(root: &Path, what: &str) -> Result<(), String> {
         }
         _ => {}
     }
+    if what == "repair" {
+        return repair(&engine, operation);
+    }
+    if what == "pick-up" {
+        let name = Username::parse("alice").unwrap();
+        let revision = match engine.account(&name).unwrap().on_disk {
+            Some(ManifestsState::Edited { revision, .. }) => revision,
+            // Asked again after it was done.
+            _ => engine.account(&name).unwrap().revision,
+        };
+        let request = PickUpRequest { operation, revision, audit: audit() };
+        return engine.pick_up(&name, &request).map(drop).map_err(|e| e.to_string());
+    }
     let desired = (what != "delete").then_some(set);
     // Core asks with the revision it made the change from, also when it asks again.
     let base = std::env::var("WCP360_TEST_BASE").ok().map(|text| text.parse().unwrap());
@@ -78,6 +97,55 @@ fn change(root: &Path, what: &str) -> Result<(), String> {
         return Ok(());
     }
     result.map(drop).map_err(|e| e.to_string())
+}
+
+/// Puts back, adopts and ignores what [`by_hand`] did.
+fn repair(engine: &Engine, operation: OperationId) -> Result<(), String> {
+    let name = Username::parse("alice").unwrap();
+    let item = |key: &str, action| RepairItem { key: key.into(), action, digest: None };
+    let items = vec![
+        item("file:/etc/wcp360/php/alice/8.2.conf", RepairAction::Repair),
+        item("link:/var/lib/wcp360/web/names/www.alice.test", RepairAction::Repair),
+        item("user:alice", RepairAction::Repair),
+        item("manifests:alice", RepairAction::Repair),
+        item("extra:/etc/wcp360/php/alice/extra.conf", RepairAction::Repair),
+        item("nginx:alice.blog.alice.test.conf", RepairAction::Repair),
+        item("dir:/srv/www/alice/private", RepairAction::Adopt),
+        item("dir:/srv/www/alice/logs", RepairAction::Ignore),
+    ];
+    let request = RepairRequest { operation, items, audit: audit() };
+    let answer = engine.repair_items(&name, &request).map_err(|e| e.to_string())?;
+    let bad = |item: &RepairedItem| !matches!(item.outcome, RepairOutcome::Done | RepairOutcome::Healthy);
+    if answer.left > 0 || answer.items.iter().any(bad) { Err(format!("{answer:?}")) } else { Ok(()) }
+}
+
+/// What an administrator does before a change.
+fn by_hand(root: &Path, what: &str) {
+    let edit = |path: &str, from: &str, to: &str| {
+        let path = root.join(path);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    };
+    let chmod = |path: &str, mode| {
+        std::fs::set_permissions(root.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    match what {
+        "pick-up" => edit("etc/wcp360/users/alice/services.json", "\"max_children\": 5", "\"max_children\": 8"),
+        "repair" => {
+            edit("etc/wcp360/php/alice/8.2.conf", "= 8", "= 9");
+            edit("etc/passwd", "/usr/sbin/nologin", "/bin/bash");
+            std::fs::remove_file(root.join("var/lib/wcp360/web/names/www.alice.test")).unwrap();
+            std::fs::write(root.join("etc/wcp360/users/alice/ssh.json"), "{").unwrap();
+            std::fs::write(root.join("etc/wcp360/php/alice/extra.conf"), "mine").unwrap();
+            let current = std::fs::read_link(root.join("etc/wcp360/nginx/current")).unwrap();
+            let block = Path::new("etc/wcp360/nginx").join(current).join("sites/alice.blog.alice.test.conf");
+            edit(block.to_str().unwrap(), "server_name", "server_name mine.test");
+            chmod("srv/www/alice/private", 0o750);
+            chmod("srv/www/alice/logs", 0o750);
+        }
+        _ => {}
+    }
 }
 
 /// Runs as a child only.
@@ -144,6 +212,8 @@ fn eng_02_killed_anywhere_it_ends_before_or_after() {
     drop(engine(&before_dir));
     let mut total = 0;
     for what in CHANGES {
+        engine(&before_dir).checkpoint().unwrap();
+        by_hand(&before_dir, what);
         let base = engine(&before_dir).account(&Username::parse("alice").unwrap()).ok().map(|r| r.revision.to_string());
         let operation = OperationId::new().to_string();
         let child = |root| Child { root, operation: operation.clone(), base: base.clone() };
@@ -206,6 +276,8 @@ fn eng_02_after_a_power_cut_it_is_before_or_after() {
     drop(engine(&before_dir));
     let (mut cuts, mut ended_before) = (0, 0);
     for what in CHANGES {
+        engine(&before_dir).checkpoint().unwrap();
+        by_hand(&before_dir, what);
         let base = engine(&before_dir).account(&Username::parse("alice").unwrap()).ok().map(|r| r.revision.to_string());
         let operation = OperationId::new().to_string();
         let child = |root| Child { root, operation: operation.clone(), base: base.clone() };

@@ -3,7 +3,7 @@
 use super::{Engine, StartError, failed, guard};
 use crate::applied::{Applied, LastGood};
 use crate::fsx::FsError;
-use crate::journal::{Entry, Journal};
+use crate::journal::{Entry, Journal, Task};
 use crate::manifests::{Manifests, ManifestsError};
 use std::collections::BTreeSet;
 use wcp360_agent_proto::AgentError;
@@ -101,6 +101,9 @@ impl Engine {
         let entry = self.journal.read(operation).map_err(|e| failed(&e))?;
         if let Some(entry) = entry.filter(|entry| entry.is_finished()) {
             self.establish(&entry)?;
+            if let Task::Repair(task) = &entry.task {
+                self.act(&entry, task)?;
+            }
         }
         self.journal.found(name, operation);
         Ok(())

@@ -135,6 +135,7 @@ impl Engine {
         };
         prepare_node(&fs, &facts, ids, &*services)?;
         let manifests = Manifests::new(Arc::clone(&fs));
+        manifests.tidy_all()?;
         let journal = Journal::open(&fs)?;
         let applied = Applied::new(Arc::clone(&fs));
         let names = Names::new(&facts.config.hostname);

@@ -315,7 +315,8 @@ impl Engine {
         let (from, to) = if back { (to, from) } else { (from, to) };
         let uid = to.or(from).and_then(|set| set.account.uid).ok_or_else(|| failed(&"account.json has no uid"))?;
         // An account that never was leaves nothing in the trash.
-        let work = self.work(&entry.account, uid, entry.started_at, entry.from.is_none())?;
+        let mut work = self.work(&entry.account, uid, entry.started_at, entry.from.is_none())?;
+        work.keep_ignored = matches!(entry.task, Task::Repair(_));
         let sides = self.sides(from, to).map_err(|e| failed(&e))?;
         let steps = Steps::plan(&work, sides, to)?;
         Ok((steps, work))

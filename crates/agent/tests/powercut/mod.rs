@@ -23,7 +23,14 @@ impl Chance {
 }
 
 /// What is forced to disk before it is relied upon: it is as it was written.
-const DURABLE: &[&str] = &["var/lib/wcp360/agent/journal", "etc/wcp360/nginx/current", "etc/wcp360/ssl", "proc"];
+const DURABLE: &[&str] = &[
+    "var/lib/wcp360/agent/journal",
+    "var/lib/wcp360/agent/accepted",
+    "etc/wcp360/nginx/current",
+    "etc/wcp360/ssl",
+    "etc/wcp360/quarantine",
+    "proc",
+];
 /// Files whose content is on disk before they take the place of others: the old or the new one, never half of it.
 const WHOLE: &[&str] = &["etc/passwd", "etc/shadow", "etc/group", "etc/gshadow"];
 
