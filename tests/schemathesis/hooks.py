@@ -18,6 +18,13 @@ VISITORS = itertools.count(int(time.time()) << 12)
 # Answers by operation and status.
 COUNTED = {}
 
+# Requests that chance would hardly find: several fields have to fit each other, or what is there.
+EXAMPLES = {
+    "packages.update": {"name": THERE["package"][0], "description": "an example"},
+    "schedules.create": {"account": THERE["account"][0], "change": {"operation": "accounts.unsuspend"}, "cron": "0 3 * * 1"},
+    "users.create": {"username": f"ex-{THERE['account'][0]}", "role": "reseller", "password": "the password of an example"},
+}
+
 # What no schema can say: fields whose value may be refused although the document allows it, each with the reason. A field that
 # is refused and is not here is a document that promises too much.
 BEYOND_SCHEMAS = {
@@ -44,6 +51,10 @@ BEYOND_SCHEMAS = {
     ("tokens.create", "scopes"): "nobody gives away what they don't hold",
     ("tokens.create", "name"): "no control characters",
     ("accounts.suspend", "reason"): "no control characters",
+    ("schedules.create", "name"): "no control characters",
+    ("schedules.create", "run_at"): "a time to come, and not beside cron",
+    ("schedules.create", "cron"): "five fields that come together some day",
+    ("jobs.resolve", "note"): "no control characters, and not only blanks",
 }
 
 # Every status that an error may have. The document says `default` for all of them, so its own check can't fail.
@@ -52,7 +63,14 @@ REFUSALS = {400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429}
 
 @schemathesis.hook
 def before_load_schema(ctx, raw_schema):
-    """Adds names that are free or there to what may stand in a body."""
+    """Adds names that are free or there to what may stand in a body, and examples: what is tried first, as it is."""
+    for item in raw_schema["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path" and parameter["name"] in THERE:
+                    parameter["example"] = THERE[parameter["name"]][0]
+            if operation["operationId"] in EXAMPLES:
+                operation["requestBody"]["content"]["application/json"]["example"] = EXAMPLES[operation["operationId"]]
     schemas = raw_schema["components"]["schemas"]
     likely = {
         "PackageName": {"type": "string", "enum": THERE["package"]},
@@ -83,8 +101,9 @@ def before_call(ctx, case, kwargs):
 @schemathesis.hook
 def map_path_parameters(ctx, parameters):
     """Puts something that is there into two of three paths. Which, follows from what was drawn: the same in every run."""
+    # One draw for all names of a path: an account and a domain of it.
+    drawn = zlib.crc32(repr(parameters).encode())
     for name, value in (parameters or {}).items():
-        drawn = zlib.crc32(repr(value).encode())
         if name in THERE and isinstance(value, str) and drawn % 3:
             parameters[name] = THERE[name][drawn // 3 % len(THERE[name])]
     return parameters
@@ -115,6 +134,8 @@ def what_the_document_allows_is_accepted(ctx, response, case):
     operation = case.operation.definition.raw["operationId"]
     problem = response.json()
     if problem["type"].endswith(":limit-exceeded"):
+        return
+    if any(error["message"].startswith("the key was used for another request") for error in problem.get("errors", [])):
         return
     for error in problem.get("errors") or [{"field": "", "message": problem["detail"]}]:
         assert (operation, error["field"]) in BEYOND_SCHEMAS, f"{operation}: {error['field']}: {error['message']}"

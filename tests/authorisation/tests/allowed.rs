@@ -20,7 +20,9 @@ fn who_may_can_and_a_plan_changes_nothing() {
     for rule in POLICY.iter().filter(|rule| matches!(rule.access, Access::Needs(..))) {
         let operation = document::find(rule.operation);
         world.settle();
-        let before = operation.dry_run.then(|| Snapshot::take(world));
+        // To have something to take back, something has to be changed: that is no plan's doing.
+        let plans = operation.dry_run && rule.object != Kind::Change;
+        let before = plans.then(|| Snapshot::take(world));
         for caller in &callers {
             for relation in rule.object.relations() {
                 if caller.verdict(rule, *relation) == Verdict::Allowed {
@@ -43,9 +45,14 @@ fn allowed(
     report: &mut Report,
 ) {
     let what = || format!("{} by {} on {relation:?}", rule.operation, caller.name);
-    let (names, query, status) = if operation.dry_run {
-        (world.names(rule.object, relation, caller.role()), "?dry_run=true", 200)
-    } else if operation.reads() {
+    let (names, query, status) = if operation.dry_run && rule.success < 400 {
+        let names = match rule.object {
+            // What was changed since can't be taken back: it has to be the last one.
+            Kind::Change => vec![("job", world.add_domain(relation))],
+            _ => world.names(rule.object, relation, caller.role()),
+        };
+        (names, "?dry_run=true", 200)
+    } else if operation.reads() || rule.success >= 400 {
         (world.names(rule.object, relation, caller.role()), "", rule.success)
     } else {
         (throw_away(world, rule.object, relation, caller.role()), "", rule.success)
@@ -65,6 +72,7 @@ fn throw_away(world: &World, kind: Kind, relation: Relation, role: usize) -> Nam
             let made = must(&world.tokens[role], "POST", "/tokens", &json!({"name": "throw-away"}), 201);
             vec![("token", made["id"].as_str().expect("an id").to_owned())]
         }
+        Kind::Schedule => vec![("schedule", world.schedule(relation))],
         Kind::Reseller => {
             let name = world.fresh();
             let body = json!({"username": name, "role": "reseller", "password": world.password(&name)});
@@ -117,7 +125,11 @@ fn every_role_that_may_changes_accounts_for_real() {
             standing: Standing::Known(change.role, None),
         };
         let operation = document::find(change.rule.operation);
-        let answer = attempt(world, change.rule, operation, &caller, &change.names, How::default());
+        let names = match change.rule.object {
+            Kind::Change => vec![("job", world.add_domain(Relation::Own))],
+            _ => change.names.clone(),
+        };
+        let answer = attempt(world, change.rule, operation, &caller, &names, How::default());
         report.holds(answer.status == change.rule.success, || format!("{}: {answer:?}", what()));
         if answer.status != 202 {
             continue;
@@ -133,7 +145,7 @@ fn every_role_that_may_changes_accounts_for_real() {
 
 /// An account that may be lost; a client has but its own.
 fn account_for(world: &World, kind: Kind, role: usize) -> Names {
-    if kind == Kind::Nothing {
+    if matches!(kind, Kind::Nothing | Kind::Change) {
         return Names::new();
     }
     let name = if role == 0 { world.account(Relation::Own) } else { world.fresh() };
@@ -224,4 +236,29 @@ fn nobody_makes_people_above_themselves() {
         }
     }
     report.end("people made");
+}
+
+#[test]
+fn nobody_does_with_a_job_what_they_could_not_have_asked_for() {
+    let world = World::get();
+    let _quiet = world.quiet();
+    let mut report = Report::default();
+    world.settle();
+    let before = Snapshot::take(world);
+    // The client sees the job that created the account, and may take back jobs of its own, but creates no accounts.
+    let names = world.names(Kind::Job, Relation::Own, 0);
+    let session = world.session(0);
+    for rule in POLICY.iter().filter(|rule| rule.object == Kind::Change) {
+        let operation = document::find(rule.operation);
+        for body in [rule.body, r#"{"accept_data_loss":true}"#] {
+            for client in [&world.tokens[0], &session] {
+                let path = crate::object::fill(&operation.path, &names, "");
+                let answer = call(client, &operation.method, &path, body);
+                report.holds(matches!(answer.status, 403 | 422), || format!("{} {body}: {answer:?}", rule.operation));
+            }
+        }
+    }
+    world.settle();
+    report.cell(before.difference(&Snapshot::take(world)));
+    report.end("jobs beyond one's rights");
 }

@@ -2,7 +2,7 @@
 
 use crate::http::Credential;
 use crate::object::{Kind, Relation};
-use crate::policy::{Access, LIMITED, Reach, Rule};
+use crate::policy::{Access, LIMITED, Reach, Rule, holds};
 use crate::world::World;
 
 /// Names of the four roles, as the policy's columns.
@@ -92,10 +92,18 @@ impl Caller {
         }
         match (reach[role], rule.object, relation) {
             (Reach::Never, ..) => Verdict::Forbidden,
-            (_, Kind::Nothing | Kind::ListOf(..), _) => Verdict::Allowed,
-            (reach, _, relation) if visible(reach, relation) => Verdict::Allowed,
+            (_, Kind::Nothing | Kind::ListOf(..), _) => lacks(rule, role, scopes.as_deref()),
+            (reach, _, relation) if visible(reach, relation) => lacks(rule, role, scopes.as_deref()),
             _ => Verdict::NotFound,
         }
+    }
+}
+
+/// What is reached may need a second permission.
+fn lacks(rule: &Rule, role: usize, scopes: Option<&[&str]>) -> Verdict {
+    match rule.also {
+        Some(also) if !holds(role, also) || scopes.is_some_and(|scopes| !scopes.contains(&also)) => Verdict::Forbidden,
+        _ => Verdict::Allowed,
     }
 }
 

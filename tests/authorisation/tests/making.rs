@@ -28,6 +28,8 @@ impl World {
             root_name: line("username:"),
             root_password: line("password:"),
             jobs: Default::default(),
+            changes: Default::default(),
+            schedules: Default::default(),
             spare_tokens: Default::default(),
             fresh: AtomicUsize::new(0),
             busy: Mutex::new(()),
@@ -80,7 +82,9 @@ impl World {
         for (relation, owner) in relations.iter().zip(&owners) {
             let names = self.names(Kind::Domain, *relation, 0);
             let path = format!("/accounts/{}/domains", names[0].1);
-            must(owner, "POST", &path, &json!({"domain": names[1].1}), 202);
+            let job = must(owner, "POST", &path, &json!({"domain": names[1].1}), 202);
+            self.changes[*relation as usize] = job_of(&job);
+            self.schedules[*relation as usize] = self.schedule(*relation);
         }
         let halted = self.halted(Relation::Own);
         self.suspended = vec![

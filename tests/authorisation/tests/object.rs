@@ -16,6 +16,10 @@ pub(crate) enum Kind {
     Domain,
     /// The job that created an account.
     Job,
+    /// The job that added a domain: to do something with it one needs the permission for domains too.
+    Change,
+    /// A change that is asked for in the far future.
+    Schedule,
     /// An API token: *own* is the caller's, *sibling* and *foreign* are those of other accounts' owners.
     Token,
     /// The login of an account's owner.

@@ -44,7 +44,7 @@ fn a_foreign_site_changes_nothing_with_a_cookie() {
             for headers in foreign {
                 let query = if operation.dry_run { "?dry_run=true" } else { "" };
                 let path = fill(&operation.path, &names, &fresh) + query;
-                let body = fill(rule.body, &names, &fresh);
+                let body = fill(&rule.body.replace("{own}", &world.account(Relation::Own)), &names, &fresh);
                 // If one of these ends the session, the others are still to be tried.
                 let session = world.session(role);
                 let answer = call_with(&session, &operation.method, &path, &body, headers);

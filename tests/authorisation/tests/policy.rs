@@ -36,14 +36,16 @@ pub(crate) struct Rule {
     pub(crate) object: Kind,
     /// Who may.
     pub(crate) access: Access,
-    /// The status of success.
+    /// A second permission, for what the object is about: who lacks it gets 403 for what they reach.
+    pub(crate) also: Option<&'static str>,
+    /// The status of success; 409 where all objects of the kind have nothing left to do.
     pub(crate) success: u16,
-    /// A body that is accepted. `{fresh}` is a new name, others are the path's parameters.
+    /// A body that is accepted. `{fresh}` is a new name, `{own}` the client's account, others are the path's parameters.
     pub(crate) body: &'static str,
 }
 
 const fn open(operation: &'static str) -> Rule {
-    Rule { operation, object: Nothing, access: Access::Public, success: 200, body: "" }
+    Rule { operation, object: Nothing, access: Access::Public, also: None, success: 200, body: "" }
 }
 
 const fn rule(
@@ -54,11 +56,21 @@ const fn rule(
     success: u16,
     body: &'static str,
 ) -> Rule {
-    Rule { operation, object, access: Access::Needs(permission, reach), success, body }
+    Rule { operation, object, access: Access::Needs(permission, reach), also: None, success, body }
+}
+
+impl Rule {
+    const fn and(mut self, permission: &'static str) -> Self {
+        self.also = Some(permission);
+        self
+    }
 }
 
 /// Paths that anybody may read although they are no operation.
 pub(crate) const PUBLIC_PATHS: &[&str] = &["/openapi.json"];
+
+/// A change that everybody may ask for, long after the last test.
+const SCHEDULE: &str = r#"{"account":"{own}","change":{"operation":"domains.add","domain":"{fresh}.{own}.test"},"run_at":"2099-01-01T00:00:00Z"}"#;
 
 /// The matrix. The four columns are client, reseller, admin, root.
 #[rustfmt::skip]
@@ -94,6 +106,15 @@ pub(crate) const POLICY: &[Rule] = &[
     rule("jobs.list",          ListOf(&Account, "account"),  "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
     rule("jobs.show",          Job,                          "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
     rule("jobs.log",           Job,                          "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
+    rule("jobs.artifacts",     Job,                          "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
+    rule("jobs.cancel",        Change,                       "jobs.manage",     [Own,   Tree,  All,   All],   409, "").and("domains.manage"),
+    rule("jobs.retry",         Change,                       "jobs.manage",     [Own,   Tree,  All,   All],   409, "").and("domains.manage"),
+    rule("jobs.undo",          Change,                       "jobs.manage",     [Own,   Tree,  All,   All],   202, "{}").and("domains.manage"),
+    rule("jobs.resolve",       Change,                       "jobs.manage",     [Own,   Tree,  All,   All],   409, r#"{"note":"settled by hand"}"#).and("domains.manage"),
+    rule("schedules.list",     ListOf(&Schedule, "id"),      "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
+    rule("schedules.show",     Schedule,                     "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
+    rule("schedules.create",   Nothing,                      "jobs.manage",     [Own,   Tree,  All,   All],   201, SCHEDULE).and("domains.manage"),
+    rule("schedules.delete",   Schedule,                     "jobs.manage",     [Own,   Tree,  All,   All],   204, "").and("domains.manage"),
     rule("audit.list",         ListOf(&Account, "target"),   "audit.read",      [Never, Tree,  All,   All],   200, ""),
 ];
 
@@ -114,7 +135,7 @@ pub(crate) struct Reference {
     pub(crate) query: &'static str,
     /// The body.
     pub(crate) body: &'static str,
-    /// The status for the own one, with `dry_run` where there is such a thing.
+    /// The status for the own one, with `dry_run` where there is such a thing; 0: it is not tried, since it would stay.
     pub(crate) own: u16,
     /// The status for foreign and missing ones.
     pub(crate) others: u16,
@@ -144,6 +165,8 @@ pub(crate) const REFERENCES: &[Reference] = &[
     reference("accounts.list",   0, Account,  "search={x}",  "", 200, 200),
     reference("jobs.list",       1, Account,  "account={x}", "", 200, 200),
     reference("jobs.list",       0, Account,  "account={x}", "", 200, 200),
+    reference("schedules.create", 0, Account, "", r#"{"account":"{x}","change":{"operation":"domains.add","domain":"{fresh}.test"},"run_at":"2099-01-01T00:00:00Z"}"#, 0, 404),
+    reference("schedules.create", 1, Account, "", r#"{"account":"{x}","change":{"operation":"accounts.delete"},"run_at":"2099-01-01T00:00:00Z"}"#, 0, 404),
     reference("audit.list",      1, Account,  "target={x}",  "", 200, 200),
     reference("audit.list",      1, Login,    "actor={x}",   "", 200, 200),
 ];
@@ -169,6 +192,13 @@ pub(crate) const MAKES: &[(usize, [u16; 4])] = &[
     (2, [201, 403, 422, 422]),
     (3, [201, 201, 422, 422]),
 ];
+
+/// Whether a role holds a permission: it reaches something with it.
+pub(crate) fn holds(role: usize, permission: &str) -> bool {
+    let reaches =
+        |rule: &Rule| matches!(rule.access, Access::Needs(p, reach) if p == permission && reach[role] != Never);
+    POLICY.iter().any(reaches)
+}
 
 /// The line of an operation.
 ///

@@ -34,7 +34,8 @@ pub(crate) fn attempt(
 ) -> Answer {
     let fresh = world.fresh();
     let path = fill(&operation.path, names, &fresh) + how.query;
-    let body = stepped_up(world, rule, caller, names, fill(rule.body, names, &fresh));
+    let body = rule.body.replace("{own}", &world.account(Relation::Own));
+    let body = stepped_up(world, rule, caller, names, fill(&body, names, &fresh));
     let send = if caller.by_session() { browse } else { call_with };
     send(&caller.credential(world), &operation.method, &path, &body, how.headers)
 }

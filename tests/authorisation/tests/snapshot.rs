@@ -14,7 +14,7 @@ impl Snapshot {
     pub(crate) fn take(world: &World) -> Self {
         let root = &world.tokens[3];
         let mut lines = Vec::new();
-        for list in ["/accounts", "/users", "/packages"] {
+        for list in ["/accounts", "/users", "/packages", "/schedules"] {
             lines.extend(items(root, list).into_iter().map(|item| format!("{list} {item}")));
         }
         for (role, token) in world.tokens.iter().enumerate() {

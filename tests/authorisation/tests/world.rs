@@ -1,7 +1,7 @@
 //! The people and objects that the matrix is tried with. Made once per run, under names of their own.
 
 use crate::http::{Credential, browse, call};
-use crate::object::{Kind, Names, Relation};
+use crate::object::{Kind, Names, Relation, fill};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -26,6 +26,10 @@ pub(crate) struct World {
     pub(crate) root_password: String,
     /// Jobs that created own, sibling, foreign.
     pub(crate) jobs: [String; 3],
+    /// Jobs that added a domain to own, sibling, foreign.
+    pub(crate) changes: [String; 3],
+    /// Changes of own, sibling, foreign in the far future.
+    pub(crate) schedules: [String; 3],
     /// Ids of tokens: of the four roles, and of sibling's and foreign's owners.
     pub(crate) spare_tokens: [String; 6],
     pub(crate) fresh: AtomicUsize,
@@ -91,6 +95,8 @@ impl World {
             Kind::Reseller => vec![("user", self.person(["sel", "sel", "riv", "nil"][index]))],
             Kind::Package => vec![("package", format!("m{}-{}", self.tag, ["pko", "pks", "pkf", "pkn"][index]))],
             Kind::Job => vec![("job", self.jobs.get(index).cloned().unwrap_or(missing_id))],
+            Kind::Change => vec![("job", self.changes.get(index).cloned().unwrap_or(missing_id))],
+            Kind::Schedule => vec![("schedule", self.schedules.get(index).cloned().unwrap_or(missing_id))],
             Kind::Token => {
                 let index = [role, 4, 5, 6][index];
                 vec![("token", self.spare_tokens.get(index).cloned().unwrap_or(missing_id))]
@@ -104,6 +110,23 @@ impl World {
                 vec![("account", self.account(account)), ("domain", format!("sub.{}.test", self.account(domain)))]
             }
         }
+    }
+
+    /// Adds a new domain to the account of a relation; the job.
+    pub(crate) fn add_domain(&self, relation: Relation) -> String {
+        let account = self.account(relation);
+        let body = json!({"domain": format!("{}.{account}.test", self.fresh())});
+        let job = must(&self.tokens[3], "POST", &format!("/accounts/{account}/domains"), &body, 202);
+        self.settle();
+        job_of(&job)
+    }
+
+    /// Schedules a change of the account of a relation; its id.
+    pub(crate) fn schedule(&self, relation: Relation) -> String {
+        let rule = crate::policy::find("schedules.create");
+        let body = fill(rule.body, &vec![("own", self.account(relation))], &self.fresh());
+        let body = serde_json::from_str(&body).expect("the policy's bodies are JSON");
+        must(&self.tokens[3], "POST", "/schedules", &body, 201)["id"].as_str().expect("an id").to_owned()
     }
 
     /// A session of a role that is not over.
