@@ -4,7 +4,7 @@
 
 use crate::fsx::{Access, Durability, Fs, FsError};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wcp360_agent_render::paths::AGENT_STATE;
 use wcp360_types::Username;
 use wcp360_types::manifest::{ManifestSet, MetaManifest};
@@ -24,6 +24,8 @@ pub struct LastGood {
 #[derive(Debug, Clone)]
 pub struct Applied {
     fs: Arc<Fs>,
+    /// Held while one is written: a checkpoint and a comparison may want the same file.
+    writing: Arc<Mutex<()>>,
 }
 
 fn path(name: &Username) -> String {
@@ -33,7 +35,7 @@ fn path(name: &Username) -> String {
 impl Applied {
     /// The ones of this machine.
     pub fn new(fs: Arc<Fs>) -> Self {
-        Self { fs }
+        Self { fs, writing: Arc::default() }
     }
 
     /// What `name` was converged to last, as of the last checkpoint. `None` if that is not known, or can't be read: then
@@ -70,6 +72,7 @@ impl Applied {
     pub fn remember(&self, good: &LastGood) -> Result<(), FsError> {
         let path = path(&good.manifests.account.username);
         let content = serde_json::to_vec(good).map_err(|e| FsError::new("write", &path, e))?;
+        let _alone = crate::engine::guard(&self.writing);
         self.fs.write(&path, &content, PRIVATE, Durability::Derived)
     }
 

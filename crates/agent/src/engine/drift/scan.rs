@@ -5,12 +5,14 @@ use super::super::{Engine, guard};
 use super::View;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, TryLockError};
-use wcp360_agent_proto::{AgentError, ManifestsState, ScanError, ScanPage, ScanRequest};
+use wcp360_agent_proto::{AgentError, DriftItem, ManifestsState, ScanError, ScanPage, ScanRequest};
 use wcp360_types::Username;
 
 const LARGEST_PAGE: u32 = 5000;
 /// Comparing is waiting for the kernel and computing in equal parts; more threads than this would slow sites down.
 const THREADS: usize = 2;
+/// A diff in a page is cut to this, in bytes: the account's own comparison has more.
+const SHORT_DIFF: usize = 2048;
 /// A page ends early when this many accounts are not healthy: their differences may be long.
 const MOST_DRIFTED: usize = 200;
 
@@ -65,7 +67,8 @@ impl Engine {
         out.compared += 1;
         match compared {
             Ok(Some(compared)) => {
-                let report = compared.report(name);
+                let mut report = compared.report(name);
+                report.items.iter_mut().for_each(shorten);
                 if !report.items.is_empty() || report.manifests != ManifestsState::Same {
                     out.drifted.push(report);
                 }
@@ -75,4 +78,11 @@ impl Engine {
             Err(error) => out.errors.push(ScanError { account: name.clone(), error: error.message }),
         }
     }
+}
+
+fn shorten(item: &mut DriftItem) {
+    let Some(diff) = item.diff.as_mut().filter(|diff| diff.len() > SHORT_DIFF) else { return };
+    let end = (0..=SHORT_DIFF).rev().find(|at| diff.is_char_boundary(*at)).unwrap_or(0);
+    diff.truncate(diff[..end].rfind('\n').map_or(end, |at| at + 1));
+    item.diff_cut = true;
 }
