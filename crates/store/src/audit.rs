@@ -203,6 +203,15 @@ impl Tx<'_> {
         Ok(page(entries?, limit, |e| e.seq.to_string()))
     }
 
+    /// How many entries are in the chain.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn audit_last(&mut self) -> Result<u64, StoreError> {
+        let row = self.query_one("SELECT COALESCE(MAX(seq), 0) AS seq FROM audit", &[])?;
+        columns("audit", &row).count("seq")
+    }
+
     /// Entries after a position, oldest first, at most 1000: for the mirror file.
     ///
     /// # Errors

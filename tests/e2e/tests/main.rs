@@ -9,6 +9,8 @@ mod accounts;
 mod api;
 mod crash;
 mod isolation;
+mod jobs;
 mod lifecycle;
+mod matrix;
 mod platform;
 mod scope;

@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 mod jobs;
 pub(crate) mod packages;
+mod probe;
 pub(crate) mod queue;
 mod schedules;
 mod users;
