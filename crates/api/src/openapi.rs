@@ -81,7 +81,7 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
         success["content"] = json!({ "text/plain": { "schema": { "type": "string" } } });
     }
     responses.insert(status.to_string(), success);
-    if operation.effect == Effect::Job {
+    if operation.plans() {
         let plan = generator.subschema_for::<wcp360_types::plan::Plan>();
         let content = json!({ "application/json": { "schema": plan } });
         responses.insert("200".into(), json!({ "description": "The plan, with `dry_run`", "content": content }));

@@ -85,6 +85,8 @@ pub struct Operation {
     pub query: Vec<SchemaOf>,
     /// Status and body of success.
     pub success: (u16, Option<SchemaOf>),
+    /// For what makes a job: whether it can be planned ahead.
+    pub plans: bool,
     /// Whether `If-Match` with the account's revision is understood.
     pub if_match: bool,
     /// How the CLI presents it.
@@ -92,6 +94,11 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Whether it can be asked with `dry_run` what it would do.
+    pub fn plans(&self) -> bool {
+        self.effect == Effect::Job && self.plans
+    }
+
     /// The names in braces of the path, in order.
     pub fn path_parameters(&self) -> impl Iterator<Item = &'static str> {
         self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))

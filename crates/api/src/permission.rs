@@ -50,6 +50,12 @@ permissions! {
     SelfManage = "self.manage" [Root Admin Reseller Client];
     /// Read the audit trail.
     AuditRead = "audit.read" [Root Admin Reseller];
+    /// See how the machine differs from the manifests.
+    DriftRead = "drift.read" [Root Admin];
+    /// Repair, adopt or ignore such differences; rebuild the index.
+    DriftManage = "drift.manage" [Root Admin];
+    /// Switch maintenance on and off.
+    MaintenanceManage = "maintenance.manage" [Root Admin];
     /// Read metrics.
     MetricsRead = "metrics.read" [Root Admin];
 }

@@ -4,6 +4,7 @@ use crate::EngineError;
 use crate::audit::Auditor;
 use crate::gateway::Gateway;
 use crate::guard::Guard;
+use jiff::Timestamp;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -11,6 +12,7 @@ use tokio::sync::Notify;
 use wcp360_agent_proto::AgentClient;
 use wcp360_store::Db;
 use wcp360_types::manifest::PhpVersion;
+use wcp360_types::node::DriftConfig;
 
 /// Where things are and how the node is set up.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct Settings {
     pub audit_file: PathBuf,
     /// Where the one-time setup token is put for the administrator to read.
     pub setup_token_file: PathBuf,
+    /// How often the machine is compared with the manifests, and what is done about differences.
+    pub drift: DriftConfig,
     /// Jobs that are worked on at the same time.
     pub workers: usize,
 }
@@ -47,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) work: Notify,
     /// Wakes who looks after waiting jobs, when there is a new one.
     pub(crate) clock: Notify,
+    /// When the machine was last compared with the manifests by itself.
+    pub(crate) reconciled: Mutex<Timestamp>,
     /// The PHP that new accounts get, and when the agent said so.
     pub(crate) default_php: Mutex<Option<(Instant, PhpVersion)>>,
 }
@@ -64,6 +70,7 @@ impl Engine {
             guard: Guard::default(),
             work: Notify::new(),
             clock: Notify::new(),
+            reconciled: Mutex::new(Timestamp::now()),
             default_php: Mutex::new(None),
             db,
             audit,

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument;
-use wcp360_api::{Access, Effect, Method, Operation};
+use wcp360_api::{Access, Effect, Method, Operation, Permission};
 use wcp360_engine::{Caller, EngineError, Origin};
 use wcp360_store::audit::NewAudit;
 use wcp360_types::{Problem, RequestId};
@@ -91,6 +91,10 @@ async fn answer(
                     record(&app, operation, &origin, Some(&caller), &note, "refused", Some(&detail)).await?;
                 }
                 return Err(Problem::forbidden(detail));
+            }
+            let own = matches!(operation.effect, Effect::Change) && permission == Permission::SelfManage;
+            if operation.effect != Effect::Read && !own {
+                app.engine.refuse_in_maintenance(&caller).await.map_err(EngineError::into_problem)?;
             }
             Some(caller)
         }

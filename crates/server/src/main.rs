@@ -70,7 +70,8 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
         agent_socket: arguments.agent_socket,
         audit_file: arguments.log_dir.join("audit.json"),
         setup_token_file: arguments.state_dir.join("setup.token"),
-        workers: 8,
+        drift: config.drift.clone(),
+        workers: 16,
     };
     let engine = Engine::new(db, settings).await?;
     engine.prepare_setup().await?;

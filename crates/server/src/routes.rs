@@ -64,6 +64,16 @@ fn handlers() -> Handlers {
     all.bind("jobs.retry", h::jobs::retry);
     all.bind("jobs.undo", h::jobs::undo);
     all.bind("jobs.resolve", h::jobs::resolve);
+    all.bind("drift.show", h::node::drift);
+    all.bind("drift.reconcile", h::node::reconcile);
+    all.bind("accounts.drift", h::node::account_drift);
+    all.bind("accounts.repair", h::node::repair_account);
+    all.bind("accounts.pick-up", h::node::pick_up);
+    all.bind("node.drift", h::node::node_drift);
+    all.bind("node.repair", h::node::repair_node);
+    all.bind("index.rebuild", h::node::rebuild_index);
+    all.bind("maintenance.show", h::node::maintenance);
+    all.bind("maintenance.set", h::node::set_maintenance);
     all.bind("schedules.list", h::schedules::list);
     all.bind("schedules.show", h::schedules::show);
     all.bind("schedules.create", h::schedules::create);

@@ -164,6 +164,17 @@ impl Tx<'_> {
         self.query_opt(&sql, params![scope.key(), name.as_str()])?.as_ref().map(stored).transpose()
     }
 
+    /// All accounts by name, for comparing.
+    pub fn account_names(&mut self) -> Result<Vec<(AccountId, Username)>, StoreError> {
+        let rows = self.query("SELECT id, username FROM accounts ORDER BY username", &[])?;
+        rows.iter()
+            .map(|row| {
+                let c = columns("accounts", row);
+                Ok((c.parsed("id")?, c.parsed("username")?))
+            })
+            .collect()
+    }
+
     /// How many accounts there are in each state.
     pub fn account_counts(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
         let rows = self.query("SELECT state, COUNT(*) AS n FROM accounts GROUP BY state", params![])?;

@@ -6,6 +6,10 @@ use crate::{StoreError, Tx};
 
 /// Whether the first administrator exists.
 pub const INITIALIZED: &str = "system_initialized";
+/// What the last comparison of the machine with the manifests found, as JSON.
+pub const DRIFT_REPORT: &str = "drift_report";
+/// Whether only administrators may change something, as JSON.
+pub const MAINTENANCE: &str = "maintenance";
 /// SHA-256 of the one-time setup token.
 pub const SETUP_TOKEN_HASH: &str = "setup_token_hash";
 

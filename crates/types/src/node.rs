@@ -1,5 +1,6 @@
 //! The node's settings: `/etc/wcp360/wcp360.yaml`, read by core and agent, written by the administrator (PLT-08).
 
+use crate::api::drift::{DriftClass, DriftPolicy};
 use crate::{Domain, ValueError};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -26,6 +27,61 @@ pub struct NodeConfig {
     pub api_listen: SocketAddr,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
+    /// What is done about differences between the machine and the manifests.
+    pub drift: DriftConfig,
+}
+
+/// How often the machine is compared with the manifests, and what is done about which differences.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DriftConfig {
+    /// Minutes between comparisons; 0: only when asked.
+    pub every_minutes: u32,
+    /// Linux users and groups.
+    pub user: DriftPolicy,
+    /// Directories of accounts.
+    pub tree: DriftPolicy,
+    /// Text configuration. Somebody who edits it by hand means it: it is reported and left alone unless you say otherwise.
+    pub config: DriftPolicy,
+    /// Units and sockets.
+    pub unit: DriftPolicy,
+    /// What nginx finds sites by.
+    pub web: DriftPolicy,
+    /// Certificates.
+    pub key: DriftPolicy,
+    /// Manifests: `repair` puts back what was applied last, `adopt` picks up edits that are valid.
+    pub manifests: DriftPolicy,
+}
+
+impl Default for DriftConfig {
+    fn default() -> Self {
+        use DriftPolicy::{Adopt, Repair, Report};
+        Self {
+            every_minutes: 15,
+            user: Repair,
+            tree: Repair,
+            config: Report,
+            unit: Repair,
+            web: Repair,
+            key: Repair,
+            manifests: Adopt,
+        }
+    }
+}
+
+impl DriftConfig {
+    /// What is done about a class.
+    pub fn policy(&self, class: DriftClass) -> DriftPolicy {
+        match class {
+            DriftClass::User => self.user,
+            DriftClass::Tree => self.tree,
+            DriftClass::Config => self.config,
+            DriftClass::Unit => self.unit,
+            DriftClass::Web => self.web,
+            DriftClass::Key => self.key,
+            DriftClass::Manifests => self.manifests,
+        }
+    }
 }
 
 impl Default for NodeConfig {
@@ -40,6 +96,7 @@ impl Default for NodeConfig {
             retention_days: 7,
             api_listen: SocketAddr::from(([127, 0, 0, 1], 2098)),
             log_level: "info".into(),
+            drift: DriftConfig::default(),
         }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) async fn measure(name: &str, db: Db, dir: &Path, jobs: usize, floor: 
         agent_socket: dir.join("no-agent.sock"),
         audit_file: dir.join("audit.json"),
         setup_token_file: dir.join("setup.token"),
+        drift: Default::default(),
         workers: 16,
     };
     let engine = Engine::new(db.clone(), settings).await?;

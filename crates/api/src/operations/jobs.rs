@@ -37,7 +37,7 @@ pub(super) fn operations() -> Vec<Operation> {
         op("jobs.retry", Post, "/jobs/{job}/retry", "Try a job again")
             .about("A failed job goes on from the step that failed; one that was cancelled or taken back is asked for anew.")
             .needs(P::JobsManage)
-            .job(),
+            .starts::<job::Job>(),
         op("jobs.undo", Post, "/jobs/{job}/undo", "Take back what a job changed")
             .about("Refused if the account was changed again since. With `dry_run` it says what would change and what would be lost.")
             .needs(P::JobsManage)

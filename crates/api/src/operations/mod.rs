@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod domains;
 mod jobs;
+mod node;
 mod packages;
 mod schedules;
 mod session;
@@ -33,6 +34,7 @@ fn op(id: &'static str, method: Method, path: &'static str, summary: &'static st
         body: None,
         query: Vec::new(),
         success: (200, None),
+        plans: false,
         if_match: false,
         cli: Cli::default(),
     }
@@ -66,7 +68,13 @@ impl Operation {
     /// A change of an account: a job, or its plan with `dry_run`.
     fn job(mut self) -> Self {
         self.effect = Effect::Job;
+        self.plans = true;
         self.query::<job::DryRun>().gives::<job::Job>(202)
+    }
+    /// Makes a job that can't be planned ahead.
+    fn starts<T: JsonSchema>(mut self) -> Self {
+        self.effect = Effect::Job;
+        self.gives::<T>(202)
     }
     fn list<T: JsonSchema>(self) -> Self {
         self.query::<page::PageQuery>().gives::<page::Page<T>>(200)
@@ -111,6 +119,7 @@ fn table() -> Vec<Operation> {
         domains::operations(),
         jobs::operations(),
         schedules::operations(),
+        node::operations(),
         audit::operations(),
     ]
     .concat()

@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 mod jobs;
+mod node;
 pub(crate) mod packages;
 mod probe;
 pub(crate) mod queue;

@@ -4,15 +4,16 @@ use crate::caller::{Caller, Origin};
 use crate::change::Change;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::work::payload::{ACCOUNT_STEPS, Payload};
+use crate::work::payload::Payload;
 use jiff::Timestamp;
 use wcp360_agent_proto::{AgentErrorCode, PlanRequest};
+use wcp360_store::accounts::StoredAccount;
 use wcp360_store::audit::NewAudit;
 use wcp360_store::jobs::{NewJob, Request, Subject};
 use wcp360_store::{Scope, StoreError, Tx};
 use wcp360_types::api::job::Job;
 use wcp360_types::plan::Plan;
-use wcp360_types::{AccountId, JobId, Problem, Revision, ScheduleId, UserId, Username};
+use wcp360_types::{AccountId, JobId, Problem, RequestId, Revision, ScheduleId, UserId, Username};
 
 /// How a change is asked for.
 #[derive(Debug, Clone)]
@@ -148,7 +149,7 @@ pub(crate) fn queue(
             account: Some(target.name),
             owner_id: target.owner,
         },
-        steps: ACCOUNT_STEPS,
+        steps: payload.steps(),
         priority: how.priority,
         undoes: how.undoes,
         schedule: how.schedule,
@@ -158,6 +159,32 @@ pub(crate) fn queue(
         tx.remember_key(caller.user_id, key, request, id, now)?;
     }
     Ok(())
+}
+
+/// A job that the panel makes by itself. Without an account it is about the node.
+pub(crate) fn panel_job(operation: &str, payload: &Payload, account: Option<&StoredAccount>) -> NewJob {
+    NewJob {
+        id: JobId::new(),
+        request: Request {
+            operation: operation.into(),
+            actor: "panel".into(),
+            actor_id: None,
+            source: "local".into(),
+            request_id: RequestId::new().to_string(),
+            payload: serde_json::to_string(payload).expect("plain data has a JSON form"),
+        },
+        subject: Subject {
+            lane: account.map_or_else(|| "node".into(), |account| account.id.to_string()),
+            tenant: account.map_or_else(|| "node".into(), |account| account.id.to_string()),
+            account_id: account.map(|account| account.id),
+            account: account.map(|account| account.username.clone()),
+            owner_id: account.map_or_else(UserId::new, |account| account.owner_id),
+        },
+        steps: payload.steps(),
+        priority: -10,
+        undoes: None,
+        schedule: None,
+    }
 }
 
 /// The entry that says so in the audit trail.

@@ -109,7 +109,7 @@ pub(crate) fn ending(run: &Run) -> Ending {
 }
 
 /// The manifests that the agent has; `None`: no account.
-async fn current(engine: &Engine, name: &Username) -> Result<Option<ManifestSet>, StepError> {
+pub(super) async fn current(engine: &Engine, name: &Username) -> Result<Option<ManifestSet>, StepError> {
     match engine.inner.agent.account(name).await {
         Ok(record) => Ok(Some(record.manifests)),
         Err(error) if error.code == AgentErrorCode::NotFound => Ok(None),
@@ -117,17 +117,17 @@ async fn current(engine: &Engine, name: &Username) -> Result<Option<ManifestSet>
     }
 }
 
-fn account(job: &LeasedJob) -> Result<(AccountId, &Username), StepError> {
+pub(super) fn account(job: &LeasedJob) -> Result<(AccountId, &Username), StepError> {
     match (job.subject.account_id, &job.subject.account) {
         (Some(id), Some(name)) => Ok((id, name)),
         _ => Err(StepError::Final("the job does not say which account it is about".into())),
     }
 }
 
-fn index(id: AccountId, manifests: Option<ManifestSet>, job: wcp360_types::JobId) -> Write {
+pub(super) fn index(id: AccountId, manifests: Option<ManifestSet>, job: wcp360_types::JobId) -> Write {
     Box::new(move |tx| tx.index_account(id, manifests.as_ref(), job))
 }
 
-fn reference(job: &LeasedJob) -> AuditReference {
+pub(super) fn reference(job: &LeasedJob) -> AuditReference {
     AuditReference { action: job.request.operation.clone(), actor: job.request.actor.clone(), job: job.id }
 }

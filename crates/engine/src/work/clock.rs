@@ -37,6 +37,7 @@ impl Engine {
         if let Err(error) = self.run_schedules(now).await {
             tracing::error!(%error, "schedules can't be run");
         }
+        self.reconcile_if_due(now).await?;
         // Most looks find nothing, and need not wait for whoever is writing.
         if db.read(move |tx| tx.is_anything_due(now)).await? && db.write(move |tx| tx.wake_due(now)).await? > 0 {
             self.inner.work.notify_one();

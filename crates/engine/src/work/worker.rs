@@ -1,8 +1,8 @@
 //! Workers: lease a job, do its steps, write down each outcome before the next (ENG-01 to ENG-03).
 
-use super::account;
 use super::payload::Payload;
 use super::run::{Done, Ending, Run, StepError, Unwound};
+use super::workflow;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use jiff::{SignedDuration, Timestamp};
@@ -138,10 +138,7 @@ impl Engine {
             }
             run.begin(position, Timestamp::now());
             let name = run.steps[position].name.clone();
-            let outcome = match &payload {
-                Payload::Account { change, base, .. } => account::step(self, &run, change, base.as_ref(), &name).await,
-                Payload::Nothing {} => Ok(Done::default()),
-            };
+            let outcome = workflow::step(self, &run, &payload, &name).await;
             let now = Timestamp::now();
             let attempts = run.steps[position].attempts;
             match outcome {
@@ -221,11 +218,7 @@ impl Engine {
         why: &str,
         state: JobState,
     ) -> Result<(JobState, Next), StoreError> {
-        let unwound = match payload {
-            Payload::Account { .. } => account::unwind(self, &run).await,
-            Payload::Nothing {} => Ok(Unwound::Back { notes: Vec::new(), write: None }),
-        };
-        match unwound {
+        match workflow::unwind(self, &run, payload).await {
             Ok(Unwound::Back { notes, write }) => {
                 let mut all = vec![why.to_owned()];
                 all.extend(notes);
@@ -263,8 +256,8 @@ impl Engine {
         state: JobState,
         error: Option<String>,
     ) -> Result<(JobState, Next), StoreError> {
-        let ending = match payload {
-            Payload::Account { .. } if state == JobState::Succeeded => account::ending(&run),
+        let ending = match state {
+            JobState::Succeeded => workflow::ending(&run, payload),
             _ => Ending::default(),
         };
         let Run { job, steps, .. } = run;

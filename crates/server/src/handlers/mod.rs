@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod domains;
 pub(crate) mod jobs;
+pub(crate) mod node;
 pub(crate) mod packages;
 pub(crate) mod schedules;
 pub(crate) mod session;

@@ -3,7 +3,9 @@
 pub mod account;
 pub mod audit;
 pub mod domain;
+pub mod drift;
 pub mod job;
+pub mod maintenance;
 pub mod package;
 pub mod page;
 pub mod schedule;
