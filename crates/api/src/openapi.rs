@@ -17,7 +17,7 @@ pub fn document() -> Value {
         let item = paths.entry(operation.path).or_insert_with(|| json!({}));
         item[operation.method.as_str()] = describe(operation, &mut generator, problem.as_value());
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "WCP360 API",
@@ -35,7 +35,9 @@ pub fn document() -> Value {
                 "session": { "type": "apiKey", "in": "cookie", "name": "__Host-wcp360", "description": "A session." }
             }
         }
-    })
+    });
+    bound_numbers(&mut document);
+    document
 }
 
 /// The resource an operation belongs to: the part of its id before the dot.
@@ -63,12 +65,17 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
         parameters.extend(query_parameters(resolve(generator, schema.as_value())));
     }
     if operation.if_match {
-        parameters.push(header("If-Match", "Refuse with 412 if the account's revision is another."));
+        parameters.push(header(
+            "If-Match",
+            "Refuse with 412 if the account's revision is another. One revision, as the ETag had it, or `*`.",
+            json!({ "type": "string", "pattern": "^(\\*|\"sha256:[0-9a-f]{64}\")$" }),
+        ));
     }
     if operation.effect == Effect::Job {
         parameters.push(header(
             "Idempotency-Key",
             "Any text of 1 to 128 characters: repeating the request with it gives the first answer again.",
+            json!({ "type": "string", "minLength": 1, "maxLength": 128 }),
         ));
     }
 
@@ -125,8 +132,66 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
     described
 }
 
-fn header(name: &str, description: &str) -> Value {
-    json!({ "name": name, "in": "header", "required": false, "description": description, "schema": { "type": "string" } })
+fn header(name: &str, description: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema })
+}
+
+/// What the document forbids in a body and reading it would let pass: a list in the place of an object, which serde takes by
+/// position, and texts that are too long. The field and what to do.
+pub fn mismatch(operation: &Operation, body: &Value) -> Option<(String, String)> {
+    static DOCUMENT: std::sync::OnceLock<Value> = std::sync::OnceLock::new();
+    let document = DOCUMENT.get_or_init(document);
+    let path = &document["paths"][operation.path][operation.method.as_str()];
+    let schema = &path["requestBody"]["content"]["application/json"]["schema"];
+    misplaced(document, schema, body, "body")
+}
+
+fn misplaced(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<(String, String)> {
+    if let Some(target) = schema["$ref"].as_str() {
+        return misplaced(document, document.pointer(target.trim_start_matches('#'))?, value, at);
+    }
+    let forms: Vec<&Value> = ["anyOf", "oneOf"].iter().filter_map(|key| schema[*key].as_array()).flatten().collect();
+    if !forms.is_empty() {
+        // Wrong if it is wrong for every form that it could have; "nothing" is no form of something.
+        let real = forms.iter().filter(|form| form["type"] != "null");
+        let wrong: Option<Vec<_>> = real.map(|form| misplaced(document, form, value, at)).collect();
+        return wrong.and_then(|mut all| all.pop());
+    }
+    match value {
+        Value::Array(items) if schema["type"] == "array" => items
+            .iter()
+            .enumerate()
+            .find_map(|(n, item)| misplaced(document, &schema["items"], item, &format!("{at}.{n}"))),
+        Value::Array(_) => schema["properties"]
+            .is_object()
+            .then(|| (at.to_owned(), "use an object with named fields, not a list".to_owned())),
+        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            let inner = if at == "body" { name.clone() } else { format!("{at}.{name}") };
+            misplaced(document, schema["properties"].get(name)?, field, &inner)
+        }),
+        Value::String(text) => {
+            let most = schema["maxLength"].as_u64()?;
+            (text.chars().count() as u64 > most).then(|| (at.to_owned(), format!("use at most {most} characters")))
+        }
+        _ => None,
+    }
+}
+
+/// The bounds that numbers have by their type, which schemars leaves to `format`.
+fn bound_numbers(value: &mut Value) {
+    if let Some(object) = value.as_object_mut() {
+        let most = match object.get("format").and_then(Value::as_str) {
+            Some("uint32") => Some(u64::from(u32::MAX)),
+            Some("uint64") => Some(u64::MAX),
+            _ => None,
+        };
+        if let Some(most) = most {
+            object.entry("maximum").or_insert(most.into());
+        }
+        object.values_mut().for_each(bound_numbers);
+    } else if let Some(items) = value.as_array_mut() {
+        items.iter_mut().for_each(bound_numbers);
+    }
 }
 
 /// The schema itself, if `schema` is a reference to a definition.
@@ -191,6 +256,27 @@ mod tests {
             }
         }
         assert_eq!(ids.len(), operations().len());
+    }
+
+    #[test]
+    fn api_01_what_reading_would_let_pass_is_found() {
+        let found = |id: &str, body: Value| mismatch(operations().iter().find(|o| o.id == id).unwrap(), &body);
+        for (id, body, field) in [
+            ("packages.create", json!({"name": "a0", "security": [null, null]}), "security"),
+            ("packages.create", json!(["a0"]), "body"),
+            ("tokens.create", json!(["a", null, null, null]), "body"),
+            ("tokens.create", json!({"name": "a", "password": "x".repeat(257)}), "password"),
+            ("schedules.create", json!({"account": "a", "change": ["accounts.delete"]}), "change"),
+        ] {
+            assert_eq!(found(id, body.clone()).map(|(field, _)| field).as_deref(), Some(field), "{id} {body}");
+        }
+        for (id, body) in [
+            ("packages.create", json!({"name": "a0", "security": null})),
+            ("tokens.create", json!({"name": "a", "scopes": ["accounts.read"]})),
+            ("schedules.create", json!({"account": "a", "change": {"operation": "accounts.delete"}})),
+        ] {
+            assert_eq!(found(id, body.clone()), None, "{id} {body}");
+        }
     }
 
     #[test]

@@ -127,6 +127,11 @@ impl Call {
             let detail = "Send the body as JSON, with the header Content-Type: application/json.";
             return Err(Problem::new(415, "unsupported-media-type", "Not JSON", detail));
         }
+        if let Ok(value) = serde_json::from_slice::<serde_json::Value>(&self.body)
+            && let Some((field, remedy)) = wcp360_api::openapi::mismatch(self.operation, &value)
+        {
+            return Err(Problem::invalid(&field, remedy));
+        }
         let mut json = serde_json::Deserializer::from_slice(&self.body);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();

@@ -54,18 +54,31 @@ pub(crate) async fn dispatch(
     }
     .instrument(span.clone())
     .await;
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    let headers = response.headers_mut();
-    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    add_headers(&mut response, &request_id);
     let status = response.status().as_u16();
     let seconds = begun.elapsed().as_secs_f64();
     metrics::counter!("wcp360_http_requests_total", "operation" => operation.id, "status" => status.to_string())
         .increment(1);
     metrics::histogram!("wcp360_http_request_seconds", "operation" => operation.id).record(seconds);
     span.in_scope(|| tracing::info!(status, milliseconds = seconds * 1000.0, "answered"));
+    response
+}
+
+fn add_headers(response: &mut Response<Body>, request_id: &str) {
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// The answer to what is no operation.
+pub(crate) fn outside(mut problem: Problem) -> Response<Body> {
+    let request_id = RequestId::new().to_string();
+    problem.request_id = Some(request_id.clone());
+    let mut response = self::problem(problem);
+    add_headers(&mut response, &request_id);
     response
 }
 
@@ -76,7 +89,10 @@ async fn answer(
     request: Request<Body>,
     origin: Origin,
 ) -> Result<Response<Body>, Problem> {
+    let from_gateway = request.extensions().get::<Arrival>() == Some(&Arrival::Gateway);
     let (mut parts, body) = request.into_parts();
+    // First, so that what is refused leaves the connection usable.
+    let body = read_body(body).await?;
     let caller = authenticate(&app, &parts.headers).await;
     let caller = match operation.access {
         Access::Public => caller.ok().flatten(),
@@ -99,12 +115,11 @@ async fn answer(
             Some(caller)
         }
     };
-    refuse_foreign_origin(operation, caller.as_ref(), &parts.headers)?;
+    refuse_foreign_origin(operation, caller.as_ref(), &parts.headers, from_gateway)?;
 
     let raw = RawPathParams::from_request_parts(&mut parts, &()).await;
     let raw = raw.map_err(|_| Problem::bad_request("The path is not valid UTF-8."))?;
     let params: HashMap<String, String> = raw.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    let body = read_body(body).await?;
 
     let note = AuditNote::default();
     let call = Call {
@@ -121,8 +136,9 @@ async fn answer(
     if let Some(target) = target_of(&call) {
         note.target(target.chars().take(128).collect::<String>());
     }
-    let dry_run = call.query.split('&').any(|part| part == "dry_run=true");
-    let audited = operation.effect != Effect::Read && !dry_run;
+    // Only what can be planned is ever only planned.
+    let planned = operation.plans() && call.query.split('&').any(|part| part == "dry_run=true");
+    let audited = operation.effect != Effect::Read && !planned;
     // Of a job nothing happens before it is recorded as accepted, in the same transaction.
     if audited && operation.effect != Effect::Job {
         record(&app, operation, &origin, caller.as_ref(), &note, "started", None).await?;
@@ -198,13 +214,20 @@ fn session_of(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A browser that is on another site must not make changes with the cookie it holds (CSRF).
-fn refuse_foreign_origin(operation: &Operation, caller: Option<&Caller>, headers: &HeaderMap) -> Result<(), Problem> {
+fn refuse_foreign_origin(
+    operation: &Operation,
+    caller: Option<&Caller>,
+    headers: &HeaderMap,
+    from_gateway: bool,
+) -> Result<(), Problem> {
     let by_cookie = caller.is_some_and(|c| c.via == "session") || operation.id == "session.login";
     if operation.method == Method::Get || !by_cookie {
         return Ok(());
     }
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    let host = text("x-forwarded-host").or_else(|| text("host")).unwrap_or_default();
+    // Only the gateway is believed what the client called it.
+    let forwarded = text("x-forwarded-host").filter(|_| from_gateway);
+    let host = forwarded.or_else(|| text("host")).unwrap_or_default();
     let foreign = match (text("origin"), text("sec-fetch-site")) {
         (Some(origin), _) => origin.split_once("://").is_none_or(|(_, origin_host)| origin_host != host),
         (None, Some(site)) => site != "same-origin" && site != "none",
@@ -245,6 +268,10 @@ pub(crate) fn problem(problem: Problem) -> Response<Body> {
     *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    if problem.status == 413 {
+        // The rest of the body is not read.
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if problem.status == 401 {
         let challenge = HeaderValue::from_static("Bearer realm=\"WCP360\"");
         response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);

@@ -107,7 +107,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .method_not_allowed_fallback(async || {
-            dispatch::problem(Problem::new(
+            dispatch::outside(Problem::new(
                 405,
                 "method-not-allowed",
                 "Not allowed here",
@@ -115,7 +115,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             ))
         })
         .fallback(async |request: Request<Body>| {
-            dispatch::problem(Problem::not_found("path", request.uri().path().chars().take(200).collect::<String>()))
+            dispatch::outside(Problem::not_found("path", request.uri().path().chars().take(200).collect::<String>()))
         })
 }
 

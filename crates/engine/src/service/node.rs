@@ -16,15 +16,14 @@ use wcp360_types::api::maintenance::Maintenance;
 use wcp360_types::{Problem, Username};
 
 impl Engine {
-    /// What the last comparison of all accounts found.
+    /// What the last comparison of all accounts found; nothing if there was none yet.
     ///
     /// # Errors
-    /// There was none yet.
+    /// The database's.
     pub async fn drift_report(&self) -> Result<DriftReport, EngineError> {
         let text = self.inner.db.read(|tx| tx.setting(DRIFT_REPORT)).await?;
-        let report = text.and_then(|text| serde_json::from_str(&text).ok());
-        let detail = "The machine was not compared with the manifests yet; \"wcp360 drift reconcile\" does it.";
-        Ok(report.ok_or_else(|| Problem::new(404, "not-found", "Not found", detail))?)
+        // What an older version left and this one can't read is as good as none.
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
     /// How an account differs from its manifests at this moment.

@@ -316,10 +316,10 @@ pub struct DriftFound {
 }
 
 /// What the last comparison of all accounts found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DriftReport {
-    /// When.
-    pub at: Timestamp,
+    /// When; none: never yet.
+    pub at: Option<Timestamp>,
     /// How many accounts were compared.
     pub compared: u64,
     /// How many were being changed at that moment, and were left out.

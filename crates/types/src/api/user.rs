@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
     /// Login name: 3 to 32 characters a-z, 0-9, `.`, `_`, `-`, starting with a letter.
-    #[schemars(length(min = 3, max = 32))]
+    #[schemars(length(min = 3, max = 32), extend("pattern" = "^[a-z][a-z0-9._-]{2,31}$"))]
     pub username: String,
     /// `admin` or `reseller`.
     pub role: Role,
