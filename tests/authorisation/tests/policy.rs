@@ -115,6 +115,16 @@ pub(crate) const POLICY: &[Rule] = &[
     rule("schedules.show",     Schedule,                     "jobs.read",       [Own,   Tree,  All,   All],   200, ""),
     rule("schedules.create",   Nothing,                      "jobs.manage",     [Own,   Tree,  All,   All],   201, SCHEDULE).and("domains.manage"),
     rule("schedules.delete",   Schedule,                     "jobs.manage",     [Own,   Tree,  All,   All],   204, "").and("domains.manage"),
+    rule("drift.show",         Nothing,                      "drift.read",      [Never, Never, All,   All],   200, ""),
+    rule("drift.reconcile",    Nothing,                      "drift.manage",    [Never, Never, All,   All],   202, r#"{"report_only":true}"#),
+    rule("accounts.drift",     Account,                      "drift.read",      [Never, Never, All,   All],   200, ""),
+    rule("accounts.repair",    Account,                      "drift.manage",    [Never, Never, All,   All],   202, "{}"),
+    rule("accounts.pick-up",   Account,                      "drift.manage",    [Never, Never, All,   All],   409, ""),
+    rule("node.drift",         Nothing,                      "drift.read",      [Never, Never, All,   All],   200, ""),
+    rule("node.repair",        Nothing,                      "drift.manage",    [Never, Never, All,   All],   202, "{}"),
+    rule("index.rebuild",      Nothing,                      "drift.manage",    [Never, Never, All,   All],   202, ""),
+    rule("maintenance.show",   Nothing,                      "self.manage",     [Own,   Own,   Own,   Own],   200, ""),
+    rule("maintenance.set",    Nothing,                      "maintenance.manage", [Never, Never, All, All],   200, r#"{"enabled":false}"#),
     rule("audit.list",         ListOf(&Account, "target"),   "audit.read",      [Never, Tree,  All,   All],   200, ""),
 ];
 

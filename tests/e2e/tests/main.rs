@@ -8,6 +8,7 @@
 mod accounts;
 mod api;
 mod crash;
+mod drift;
 mod isolation;
 mod jobs;
 mod lifecycle;

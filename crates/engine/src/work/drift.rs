@@ -78,8 +78,7 @@ pub(super) async fn pick_up(engine: &Engine, run: &Run, revision: &Revision) -> 
 /// Compares all accounts and the node, and queues what the node's policy says.
 pub(super) async fn compare(engine: &Engine, report_only: bool) -> Result<Done, StepError> {
     let policy = &engine.inner.settings.drift;
-    let mut report =
-        DriftReport { at: Timestamp::now(), compared: 0, busy: 0, drifted: 0, accounts: Vec::new(), node: Vec::new() };
+    let mut report = DriftReport { at: Some(Timestamp::now()), ..DriftReport::default() };
     let mut repairs = Vec::new();
     let mut request = ScanRequest::default();
     loop {

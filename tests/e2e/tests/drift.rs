@@ -1,0 +1,132 @@
+//! Hand edits are found, shown, repaired, adopted or picked up; the index comes from the manifests (ENG-04, ENG-05, ENG-07).
+
+use serde_json::{Value, json};
+use wcp360_e2e::Host;
+
+fn job(host: &Host, method: &str, path: &str, body: Option<&Value>) -> Value {
+    let answer = host.api(host.admin(), method, path, body);
+    assert_eq!(answer.status, 202, "{path}: {answer:?}");
+    let job = host.wait_job(&answer);
+    assert_eq!(job["state"], "succeeded", "{path}: {job}");
+    job
+}
+
+fn drift(host: &Host, account: &str) -> Value {
+    let answer = host.api(host.admin(), "GET", &format!("/accounts/{account}/drift"), None);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+#[test]
+fn eng_07_hand_edits_are_found_shown_and_repaired() {
+    let host = Host::get();
+    host.create("drifting");
+    assert_eq!(drift(&host, "drifting")["items"], json!([]));
+    let pool = host.sh("ls /etc/wcp360/php/drifting/*.conf");
+    host.sh(&format!(
+        "echo '; by hand' >>{pool}; chmod 0777 /srv/www/drifting/private; rm /var/lib/wcp360/web/names/drifting.test"
+    ));
+    let found = drift(&host, "drifting");
+    let items = found["items"].as_array().unwrap();
+    assert_eq!(items.len(), 3, "{found}");
+    let edited = items.iter().find(|item| item["class"] == "config").unwrap();
+    assert!(edited["diff"].as_str().unwrap().contains("+; by hand"), "{edited}");
+    assert_eq!(edited["origin"]["manifest"], "services.json");
+    // The edited file is kept, the rest is put back.
+    let adopt = json!({"items": [{"key": edited["key"], "action": "adopt"}]});
+    job(&host, "POST", "/accounts/drifting/repair", Some(&adopt));
+    job(&host, "POST", "/accounts/drifting/repair", None);
+    assert_eq!(drift(&host, "drifting")["items"], json!([]));
+    assert_eq!(host.sh(&format!("tail -n 1 {pool}")), "; by hand");
+    assert_eq!(host.sh("stat -c %a /srv/www/drifting/private"), "700");
+    assert_eq!(host.fetch("drifting.test", "/").status, 200);
+}
+
+#[test]
+fn eng_07_edited_manifests_are_validated_and_picked_up() {
+    let host = Host::get();
+    host.create("byhand");
+    let file = "/etc/wcp360/users/byhand/account.json";
+    host.sh(&format!("cp {file} /root/byhand.good; jq '.status = \"suspended\"' /root/byhand.good >{file}"));
+    assert_eq!(drift(&host, "byhand")["manifests"]["state"], "edited");
+    job(&host, "POST", "/accounts/byhand/pick-up", None);
+    assert_eq!(host.api(host.admin(), "GET", "/accounts/byhand", None).json()["state"], "suspended");
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    assert_eq!(host.fetch("byhand.test", "/").status, 503);
+    // One that is not valid is refused by name, and the last good one goes on.
+    host.sh(&format!("echo '{{\"schema_version\": 99' >{file}"));
+    let refused = drift(&host, "byhand");
+    assert_eq!(refused["manifests"]["state"], "refused", "{refused}");
+    assert_eq!(refused["manifests"]["file"], "account.json", "{refused}");
+    let answer = host.api(host.admin(), "POST", "/accounts/byhand/pick-up", None);
+    assert_eq!(answer.status, 409, "{answer:?}");
+    assert!(answer.body.contains("account.json"), "{answer:?}");
+    assert_eq!(host.fetch("byhand.test", "/").status, 503);
+    job(&host, "POST", "/accounts/byhand/repair", None);
+    assert_eq!(drift(&host, "byhand")["manifests"]["state"], "same");
+    job(&host, "POST", "/accounts/byhand/unsuspend", None);
+    assert_eq!(host.fetch("byhand.test", "/").status, 200);
+}
+
+#[test]
+fn alone_eng_07_all_accounts_are_compared_and_the_second_time_nothing_is_written() {
+    let host = Host::get();
+    host.create("compared");
+    host.sh("chmod 0700 /srv/www/compared/public_html");
+    job(&host, "POST", "/drift/reconcile", None);
+    let report = host.api(host.admin(), "GET", "/drift", None).json();
+    let account = report["accounts"].as_array().unwrap().iter().find(|a| a["account"] == "compared").unwrap();
+    assert_eq!(account["items"][0]["policy"], "repair", "{report}");
+    let repair = host.api(host.admin(), "GET", &format!("/jobs/{}", account["job"].as_str().unwrap()), None);
+    assert_eq!(host.wait_job(&repair)["state"], "succeeded");
+    assert_eq!(host.sh("stat -c %a /srv/www/compared/public_html"), "2750");
+    let times =
+        "find /srv/www /etc/wcp360 /var/lib/wcp360/web -not -path '*/logs/*' -printf '%p %C@\\n' | sort | sha256sum";
+    job(&host, "POST", "/drift/reconcile", Some(&json!({"report_only": true})));
+    let before = host.sh(times);
+    job(&host, "POST", "/drift/reconcile", None);
+    assert_eq!(host.sh(times), before);
+}
+
+#[test]
+fn alone_eng_05_the_index_comes_back_from_the_manifests() {
+    let host = Host::get();
+    host.create("indexed");
+    host.cli_ok(&["domains", "add", "indexed", "indexed-two.test"]);
+    let list = |host: &Host| {
+        let mut accounts = host.api(host.admin(), "GET", "/accounts?limit=1000", None).json()["items"].take();
+        for account in accounts.as_array_mut().unwrap() {
+            account.as_object_mut().unwrap().remove("owner");
+        }
+        (accounts, host.api(host.admin(), "GET", "/accounts/indexed/domains", None).json())
+    };
+    let before = list(&host);
+    // The index is emptied; users, tokens and jobs stay, as an administrator has them back from a backup.
+    host.sh("sqlite3 /var/lib/wcp360/state.db 'PRAGMA busy_timeout = 5000; DELETE FROM domains; DELETE FROM accounts' >/dev/null");
+    assert_eq!(list(&host).0, json!([]));
+    job(&host, "POST", "/index/rebuild", None);
+    assert_eq!(list(&host), before);
+    // One that can't be read is named, and changes nothing.
+    host.sh("cp /etc/wcp360/users/indexed/domains.json /root/; truncate -s 20 /etc/wcp360/users/indexed/domains.json");
+    job(&host, "POST", "/index/rebuild", None);
+    assert_eq!(list(&host), before);
+    host.sh("cp /root/domains.json /etc/wcp360/users/indexed/domains.json");
+}
+
+#[test]
+fn eng_08_a_broken_file_by_hand_takes_nobody_down() {
+    let host = Host::get();
+    host.create("steady");
+    host.write_as("steady", "public_html/index.html", "steady");
+    host.sh("mkdir -p /etc/wcp360/snippets/nginx/global; echo 'server { listen nonsense' >/etc/wcp360/snippets/nginx/global/broken.conf");
+    // Changes that reload nginx go on working, and so do all sites.
+    let body = json!({"domain": "shop.steady.test", "document_root": "apps/shop"});
+    job(&host, "POST", "/accounts/steady/domains", Some(&body));
+    assert_eq!(host.fetch("steady.test", "/").body, "steady");
+    assert!(host.fetch("shop.steady.test", "/").status < 500);
+    job(&host, "POST", "/node/repair", None);
+    let node = host.api(host.admin(), "GET", "/node/drift", None).json();
+    let quarantine = node["quarantine"].to_string();
+    assert!(quarantine.contains("broken.conf"), "{node}");
+    assert!(host.test("nginx -t -c /etc/wcp360/nginx/current/nginx.conf"), "{node}");
+}
