@@ -28,6 +28,8 @@ pub(crate) struct Level {
     /// A list of 1,000, where there are as many.
     pub(crate) list_thousand: Times,
     pub(crate) show: Times,
+    /// Comparing all accounts with their manifests, as a job, when all are healthy.
+    pub(crate) compare: Times,
     pub(crate) memory: Memory,
     pub(crate) floors: Floors,
     pub(crate) burst: Option<Burst>,
@@ -131,6 +133,12 @@ impl Bench<'_> {
         level.show = self.requests("/accounts/b00000")?;
         if sites >= 1000 {
             level.list_thousand = self.requests("/accounts?limit=1000")?;
+        }
+        for _ in 0..3 {
+            let began = Instant::now();
+            let job = self.api.start("POST", "/drift/reconcile", Some(&serde_json::json!({"report_only": true})))?;
+            self.api.finish(&job, Duration::from_millis(10))?;
+            level.compare.add(began.elapsed());
         }
         if self.options.concurrent > 0 && !self.deadline.is_over() {
             level.burst = Some(self.burst(sites)?);

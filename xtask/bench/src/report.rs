@@ -73,9 +73,9 @@ fn floors(text: &mut String, levels: &[Level]) {
 
 fn reading(text: &mut String, levels: &[Level]) {
     text.push_str(
-        "\nReading, in ms (median of 50), and resident memory when idle, in MiB.\n\n\
-         | sites | list of 100 | list of 1,000 | show | core | agent | supervisor | core + agent | nginx master | worker |\n\
-         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        "\nReading, in ms (median of 50), comparing all accounts with their manifests, in ms, and resident memory when idle, in MiB.\n\n\
+         | sites | list of 100 | list of 1,000 | show | compare all | core | agent | supervisor | core + agent | nginx master | worker |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for level in levels {
         let memory = &level.memory;
@@ -83,11 +83,12 @@ fn reading(text: &mut String, levels: &[Level]) {
         let both = memory.core.zip(memory.agent).map(|(core, agent)| core + agent);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             level.sites,
             shown(&level.list),
             shown(&level.list_thousand),
             shown(&level.show),
+            shown(&level.compare),
             mib(memory.core),
             mib(memory.agent),
             mib(memory.supervisor),

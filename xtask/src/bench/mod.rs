@@ -12,6 +12,15 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Bench {
     /// How long a new site takes with few and with many sites, beside nginx's own floors
     Provisioning(Provisioning),
+    /// Jobs per second, pick-up, reads through the API, on SQLite and PostgreSQL
+    Engine(Engine),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Engine {
+    /// Fewer jobs and accounts
+    #[arg(long)]
+    quick: bool,
 }
 
 #[derive(clap::Args)]
@@ -41,7 +50,28 @@ pub(crate) struct Provisioning {
 
 /// Measures.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let Bench::Provisioning(options) = bench;
+    match bench {
+        Bench::Provisioning(options) => provisioning(options),
+        Bench::Engine(options) => engine(options),
+    }
+}
+
+/// Needs Debian's package postgresql besides what building needs.
+fn engine(options: &Engine) -> Result<()> {
+    let build = ["build", "--release", "--locked", "--package", "wcp360-bench-engine", "--package", "wcp360-server"];
+    process::run(&mut process::command(&repo::cargo(), build))?;
+    let programs = repo::target_directory()?.join("release");
+    let (jobs, accounts) = if options.quick { ("5000", "1000") } else { ("20000", "10000") };
+    // The address of the database is known only inside.
+    let script = format!(
+        "exec {}/wcp360-bench-engine --postgres \"$WCP360_TEST_POSTGRES\" --core {0}/wcp360-core --jobs {jobs} --accounts {accounts}",
+        programs.display()
+    );
+    let with = repo::root().join("scripts/with-postgres");
+    process::run(&mut process::command(&with.to_string_lossy(), ["bash", "-c", &script]))
+}
+
+fn provisioning(options: &Provisioning) -> Result<()> {
     let archive = match &options.dist {
         Some(file) => std::fs::canonicalize(file).with_context(|| format!("can't find {}", file.display()))?,
         None => dist::make(&dist::Options { out: repo::target_directory()?.join("dist"), no_deb: true })?,
