@@ -27,6 +27,9 @@ struct Arguments {
     /// Folder of the database and of the setup token.
     #[arg(long, default_value = "/var/lib/wcp360")]
     state_dir: PathBuf,
+    /// Where the database is, if not SQLite in the state folder: `url: postgresql://…`. The file may hold a password.
+    #[arg(long, default_value = "/etc/wcp360/db.yaml")]
+    database: PathBuf,
     /// Folder of the logs.
     #[arg(long, default_value = "/var/log/wcp360")]
     log_dir: PathBuf,
@@ -62,8 +65,13 @@ fn main() -> anyhow::Result<()> {
 async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> anyhow::Result<()> {
     // Held until the process ends: two cores on one SQLite file would take each other's jobs.
     let _only_one = listen::lock(&arguments.state_dir.join("core.lock"))?;
-    let database = arguments.state_dir.join("state.db");
-    let db = Db::open_sqlite(&database).await.with_context(|| format!("{} can't be opened", database.display()))?;
+    let db = match config::database(&arguments.database)? {
+        Some(url) => Db::open_postgres(&url).await.context("the database of db.yaml can't be used")?,
+        None => {
+            let file = arguments.state_dir.join("state.db");
+            Db::open_sqlite(&file).await.with_context(|| format!("{} can't be opened", file.display()))?
+        }
+    };
     let settings = Settings {
         hostname: config.hostname.clone(),
         http_port: config.http_port,

@@ -1,0 +1,104 @@
+//! Two engines over one PostgreSQL: every job is done once, those of a lane in their order (ENG-01 to ENG-03).
+//!
+//! Needs `WCP360_TEST_POSTGRES` (scripts/with-postgres); scripts/test sets it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use wcp360_engine::{Engine, Settings};
+use wcp360_store::{Db, Scope};
+use wcp360_types::JobId;
+use wcp360_types::api::job::{Job, JobFilter, JobState};
+
+const LANES: usize = 20;
+const EACH: usize = 15;
+
+async fn engine(url: &str, dir: &Path, name: &str) -> Engine {
+    let settings = Settings {
+        hostname: "two.test".into(),
+        http_port: 1,
+        agent_socket: dir.join("no-agent.sock"),
+        audit_file: dir.join(format!("{name}.json")),
+        setup_token_file: dir.join(format!("{name}.token")),
+        drift: Default::default(),
+        workers: 6,
+    };
+    Engine::new(Db::open_postgres(url).await.unwrap(), settings).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eng_02_two_cores_do_every_job_once_and_lanes_in_order() {
+    let Ok(url) = std::env::var("WCP360_TEST_POSTGRES") else {
+        eprintln!("left out: WCP360_TEST_POSTGRES is not set; run it with scripts/with-postgres");
+        return;
+    };
+    let schema = format!("two{}", JobId::new().to_string().replace('-', ""));
+    let scoped = format!("{url}?options=-csearch_path%3D{schema}");
+    tokio::task::spawn_blocking(move || {
+        let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+        client.batch_execute(&format!("CREATE SCHEMA {schema}")).unwrap();
+    })
+    .await
+    .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let engines = [engine(&scoped, dir.path(), "one").await, engine(&scoped, dir.path(), "two").await];
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let workers: Vec<_> = engines
+        .iter()
+        .map(|engine| {
+            let (engine, stopping) = (engine.clone(), stopping.clone());
+            tokio::spawn(async move { engine.run_workers(stopping).await })
+        })
+        .collect();
+    // Both are asked, for the same lanes.
+    let mut asking = Vec::new();
+    for lane in 0..LANES {
+        let engine = engines[lane % 2].clone();
+        asking.push(tokio::spawn(async move {
+            let mut asked = Vec::new();
+            for _ in 0..EACH {
+                asked.push(engine.probe(&format!("lane {lane}")).await.unwrap());
+            }
+            asked
+        }));
+    }
+    let mut lanes: Vec<Vec<JobId>> = Vec::new();
+    for asked in asking {
+        lanes.push(asked.await.unwrap());
+    }
+    let jobs = until_done(&engines[0]).await;
+    stop.send_replace(true);
+    for worker in workers {
+        worker.await.unwrap().unwrap();
+    }
+    assert_eq!(jobs.len(), LANES * EACH);
+    for asked in lanes {
+        let mut before = None;
+        for id in asked {
+            let job = &jobs[&id];
+            assert_eq!((job.state, job.steps[0].attempts), (JobState::Succeeded, 1), "{job:?}");
+            let (begun, ended) = (job.steps[0].started_at.unwrap(), job.finished_at.unwrap());
+            assert!(before.is_none_or(|earlier| begun >= earlier), "{job:?} began before the one before it had ended");
+            before = Some(ended);
+        }
+    }
+    // One audit entry for each, whichever core chained it, in one chain without gaps.
+    engines[0].audit().mirror().await.unwrap();
+    engines[1].audit().mirror().await.unwrap();
+    let entries = engines[1].db().read(|tx| tx.audit_after(0)).await.unwrap();
+    assert_eq!(entries.len(), LANES * EACH);
+    assert!((1..).zip(&entries).all(|(seq, entry)| entry.seq == seq));
+}
+
+async fn until_done(engine: &Engine) -> BTreeMap<JobId, Job> {
+    for _ in 0..600 {
+        let page = engine.db().read(|tx| tx.jobs(Scope::All, &JobFilter::default(), 1000, None)).await.unwrap();
+        let over = page.items.iter().filter(|job| job.state.is_final()).count();
+        if over == LANES * EACH {
+            return page.items.into_iter().map(|job| (job.id, job)).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the jobs don't end");
+}
