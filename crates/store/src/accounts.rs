@@ -295,7 +295,7 @@ impl Tx<'_> {
             return Ok(());
         };
         let sql = "UPDATE accounts SET package = $2, state = $3, primary_domain = $4, contact_email = $5, uid = $6, \
-                   revision = $7, manifests = $8, updated_at = $9 WHERE id = $1";
+                   revision = $7, manifests = $8, updated_at = $9, created_at = $10 WHERE id = $1";
         self.execute(
             sql,
             params![
@@ -307,7 +307,8 @@ impl Tx<'_> {
                 set.account.uid.map(i64::from),
                 set.revision().as_str(),
                 to_json(set),
-                set.account.updated_at
+                set.account.updated_at,
+                set.account.created_at
             ],
         )?;
         self.execute(
