@@ -1,7 +1,8 @@
 //! The engine: what services and workers share.
 
 use crate::EngineError;
-use crate::audit::Auditor;
+use crate::audit::{AuditFiles, Auditor};
+use crate::events::Events;
 use crate::gateway::Gateway;
 use crate::guard::Guard;
 use jiff::Timestamp;
@@ -23,8 +24,8 @@ pub struct Settings {
     pub http_port: u16,
     /// The agent's socket.
     pub agent_socket: PathBuf,
-    /// Mirror of the audit trail.
-    pub audit_file: PathBuf,
+    /// The audit trail's mirror, its position and its key.
+    pub audit: AuditFiles,
     /// Where the one-time setup token is put for the administrator to read.
     pub setup_token_file: PathBuf,
     /// How often the machine is compared with the manifests, and what is done about differences.
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) db: Db,
     pub(crate) agent: AgentClient,
     pub(crate) audit: Auditor,
+    pub(crate) events: Events,
     pub(crate) guard: Guard,
     pub(crate) gateway: Gateway,
     pub(crate) settings: Settings,
@@ -63,7 +65,8 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn new(db: Db, settings: Settings) -> Result<Self, EngineError> {
-        let audit = Auditor::open(db.clone(), &settings.audit_file).await?;
+        let events = Events::default();
+        let audit = Auditor::open(db.clone(), &settings.audit, events.clone()).await?;
         let inner = Inner {
             agent: AgentClient::new(&settings.agent_socket),
             gateway: Gateway { port: settings.http_port },
@@ -74,6 +77,7 @@ impl Engine {
             default_php: Mutex::new(None),
             db,
             audit,
+            events,
             settings,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -87,6 +91,11 @@ impl Engine {
     /// The agent, for facts about the node.
     pub fn agent(&self) -> &AgentClient {
         &self.inner.agent
+    }
+
+    /// What happens, for those who listen.
+    pub fn events(&self) -> &Events {
+        &self.inner.events
     }
 
     /// The audit trail.

@@ -7,6 +7,7 @@ pub mod caller;
 pub mod change;
 mod engine;
 pub mod error;
+pub mod events;
 mod gateway;
 mod guard;
 pub mod identity;

@@ -187,15 +187,33 @@ CREATE TABLE audit (
     source     TEXT NOT NULL,
     action     TEXT NOT NULL,
     target     TEXT,
+    -- Whose it is: the owner of the account it is about, or who acted. And the account.
     owner_id   TEXT,
+    account_id TEXT,
     outcome    TEXT NOT NULL,
     detail     TEXT,
     before     TEXT,
     after      TEXT,
     request_id TEXT NOT NULL,
     job        TEXT,
+    -- The hash of the entry before, and its own.
+    previous   TEXT NOT NULL,
     hash       TEXT NOT NULL
 );
+CREATE INDEX audit_at ON audit (at, seq);
 CREATE INDEX audit_target ON audit (target, seq);
 CREATE INDEX audit_actor ON audit (actor, seq);
+CREATE INDEX audit_action ON audit (action, seq);
 CREATE INDEX audit_owner ON audit (owner_id, seq);
+CREATE INDEX audit_account ON audit (account_id, seq);
+CREATE INDEX audit_job ON audit (job) WHERE job IS NOT NULL;
+
+-- Signatures over the chain at a position; several processes may sign the same one.
+CREATE TABLE audit_checkpoints (
+    seq       BIGINT NOT NULL,
+    key_id    TEXT NOT NULL,
+    hash      TEXT NOT NULL,
+    at        BIGINT NOT NULL,
+    signature TEXT NOT NULL,
+    PRIMARY KEY (seq, key_id)
+);

@@ -1,18 +1,16 @@
 //! The store against a real SQLite file, and against PostgreSQL where `WCP360_TEST_POSTGRES` names one.
 
 use crate::accounts::NewAccount;
-use crate::audit::{NewAudit, chain};
 use crate::jobs::{NewJob, Request, Subject};
 use crate::users::StoredUser;
 use crate::{Db, Scope, StoreError, Tx};
 use jiff::{SignedDuration, Timestamp};
 use wcp360_types::api::account::AccountFilter;
-use wcp360_types::api::audit::AuditFilter;
 use wcp360_types::api::job::{JobFilter, JobState};
 use wcp360_types::{AccountId, Domain, JobId, Role, UserId, Username};
 
 /// Runs a test on every database at hand. On PostgreSQL each test gets a schema of its own.
-async fn on_every_database<F, Fut>(test: F)
+pub(crate) async fn on_every_database<F, Fut>(test: F)
 where
     F: Fn(Db) -> Fut,
     Fut: Future<Output = ()>,
@@ -36,7 +34,7 @@ async fn postgres(url: &str) -> Db {
     Db::open_postgres(&scoped).await.unwrap()
 }
 
-fn user(name: &str, role: Role) -> StoredUser {
+pub(crate) fn user(name: &str, role: Role) -> StoredUser {
     StoredUser {
         id: UserId::new(),
         username: name.into(),
@@ -48,7 +46,7 @@ fn user(name: &str, role: Role) -> StoredUser {
     }
 }
 
-fn account(name: &str, owner: UserId) -> NewAccount {
+pub(crate) fn account(name: &str, owner: UserId) -> NewAccount {
     NewAccount {
         id: AccountId::new(),
         username: Username::parse(name).unwrap(),
@@ -59,7 +57,7 @@ fn account(name: &str, owner: UserId) -> NewAccount {
     }
 }
 
-fn job(account: &NewAccount) -> NewJob {
+pub(crate) fn job(account: &NewAccount) -> NewJob {
     NewJob {
         id: JobId::new(),
         request: Request {
@@ -85,14 +83,14 @@ fn job(account: &NewAccount) -> NewJob {
 }
 
 /// One transaction that must succeed.
-async fn write<T: Send + 'static>(
+pub(crate) async fn write<T: Send + 'static>(
     db: &Db,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> T {
     db.write(work).await.unwrap()
 }
 
-async fn read<T: Send + 'static>(
+pub(crate) async fn read<T: Send + 'static>(
     db: &Db,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> T {
@@ -295,40 +293,6 @@ async fn eng_03_a_key_makes_one_job_and_a_failed_transaction_leaves_nothing() {
         assert_eq!(read(&db, |tx| tx.setting("half")).await, None);
         // The thread lives on.
         write(&db, |tx| tx.set_setting("whole", "done")).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn sec_06_the_chain_can_be_recomputed() {
-    on_every_database(async |db| {
-        for n in 0..5 {
-            let entry = NewAudit {
-                actor: "root".into(),
-                source: "local".into(),
-                action: "accounts.create".into(),
-                target: Some("alice".into()),
-                outcome: "started".into(),
-                detail: Some(format!("entry {n}")),
-                request_id: "r".into(),
-                ..NewAudit::default()
-            };
-            write(&db, move |tx| tx.append_audit(&entry, Timestamp::now())).await;
-        }
-        assert_eq!(write(&db, |tx| tx.chain_audit(3)).await, 3);
-        assert_eq!(write(&db, |tx| tx.chain_audit(3)).await, 2);
-        assert_eq!(write(&db, |tx| tx.chain_audit(3)).await, 0);
-        let mut previous = String::new();
-        for entry in read(&db, |tx| tx.audit_after(0)).await {
-            assert_eq!(entry.hash, chain(&previous, &entry));
-            previous = entry.hash;
-        }
-        let about_alice = AuditFilter { target: Some("alice".into()), ..Default::default() };
-        let page = read(&db, move |tx| tx.audit(Scope::All, &about_alice, 2, None)).await;
-        assert_eq!(page.items.iter().map(|e| e.seq).collect::<Vec<_>>(), [5, 4]);
-        let cursor = page.next_cursor;
-        let next = read(&db, move |tx| tx.audit(Scope::All, &AuditFilter::default(), 2, cursor.as_deref())).await;
-        assert_eq!(next.items.iter().map(|e| e.seq).collect::<Vec<_>>(), [3, 2]);
     })
     .await;
 }

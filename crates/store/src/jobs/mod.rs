@@ -6,7 +6,10 @@
 
 mod lease;
 mod list;
+mod news;
 mod queue;
+
+pub use news::JobNews;
 
 use crate::StoreError;
 use crate::db::Row;

@@ -4,6 +4,7 @@ pub mod account;
 pub mod audit;
 pub mod domain;
 pub mod drift;
+pub mod event;
 pub mod job;
 pub mod maintenance;
 pub mod package;

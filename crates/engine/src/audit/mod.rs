@@ -1,0 +1,334 @@
+//! The auditor: records, chains, signs, mirrors into `audit.json`, verifies and exports (SEC-06).
+
+mod export;
+mod flood;
+mod key;
+mod mirror;
+mod search;
+mod verify;
+
+pub use export::Parts;
+pub use flood::By;
+
+use crate::events::Events;
+use crate::{Caller, EngineError};
+use flood::Flood;
+use jiff::{SignedDuration, Timestamp};
+use mirror::Mirror;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify, Semaphore};
+use wcp360_audit_chain::{Checkpoint, KEY_ACTION, SigningKey};
+use wcp360_store::audit::NewAudit;
+use wcp360_store::{Db, StoreError};
+use wcp360_types::api::event::AlertSeverity;
+use wcp360_types::{Problem, Username};
+
+/// Entries that get their place in the chain in one transaction.
+const CHAINED_AT_ONCE: u32 = 200;
+/// A checkpoint comes after so many entries,
+const SIGNED_AT_MOST: u64 = 100;
+/// and if there is anything to sign, after this time.
+const SIGNED_AT_LEAST: SignedDuration = SignedDuration::from_secs(60);
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Where the trail's files are.
+#[derive(Debug, Clone)]
+pub struct AuditFiles {
+    /// The mirror, one JSON object per line.
+    pub mirror: PathBuf,
+    /// How far the mirror is written.
+    pub position: PathBuf,
+    /// The key that signs.
+    pub key: PathBuf,
+}
+
+/// Keeps the audit trail.
+#[derive(Debug)]
+pub struct Auditor {
+    db: Db,
+    events: Events,
+    key_file: PathBuf,
+    key: RwLock<Arc<SigningKey>>,
+    mirror: Mutex<Mirroring>,
+    behind: Notify,
+    flood: Flood,
+    /// One verification at a time: it reads everything.
+    verifying: Semaphore,
+}
+
+/// What one at a time may do: chain, sign and mirror.
+#[derive(Debug)]
+struct Mirroring {
+    mirror: Mirror,
+    /// The last entry that a checkpoint of ours holds, and when it was made.
+    signed: (u64, Timestamp),
+    /// The last entry that was told to who listens.
+    told: u64,
+}
+
+impl Auditor {
+    /// An auditor with these files; makes the key if there is none.
+    ///
+    /// # Errors
+    /// The database can't be read; the key can't be read or made.
+    pub async fn open(db: Db, files: &AuditFiles, events: Events) -> Result<Self, EngineError> {
+        let key = key::load_or_make(&files.key).map_err(|error| unusable(&files.key, &error))?;
+        let (end, last) = db.read(|tx| Ok::<_, StoreError>((tx.audit_end()?, tx.last_checkpoint()?))).await?;
+        let signed = last.map_or((0, Timestamp::UNIX_EPOCH), |made| (made.seq, made.at));
+        let mirroring = Mirroring {
+            mirror: Mirror::open(&files.mirror, &files.position),
+            signed,
+            told: end.map_or(0, |(seq, _)| seq),
+        };
+        let auditor = Self {
+            db,
+            events,
+            key_file: files.key.clone(),
+            key: RwLock::new(Arc::new(key)),
+            mirror: Mutex::new(mirroring),
+            behind: Notify::new(),
+            flood: Flood::default(),
+            verifying: Semaphore::new(1),
+        };
+        auditor.mirror().await?;
+        auditor.name_key().await?;
+        Ok(auditor)
+    }
+
+    /// The trail names every key that signs it, so that who trusts one can trust the next.
+    async fn name_key(&self) -> Result<(), EngineError> {
+        let public = self.key().public().to_string();
+        let known = self.db.read(|tx| tx.audit_keys()).await?;
+        if !known.iter().any(|key| key.public_key == public) {
+            let detail = "this key signs the checkpoints of the audit trail";
+            self.note(KEY_ACTION, Some(&public), "succeeded", Some(detail)).await?;
+            self.mirror().await?;
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> Arc<SigningKey> {
+        self.key.read().expect("no panic while reading").clone()
+    }
+
+    /// Appends one entry in a transaction of its own.
+    ///
+    /// # Errors
+    /// It could not be recorded: then what it is about must not happen.
+    pub async fn record(&self, entry: NewAudit) -> Result<(), EngineError> {
+        self.db.write(move |tx| tx.append_audit(&entry, Timestamp::now())).await?;
+        self.mirror_soon();
+        Ok(())
+    }
+
+    /// Appends one entry about what a caller does, visible to those whose account it names, or else to the caller.
+    ///
+    /// # Errors
+    /// As [`Auditor::record`].
+    pub async fn record_for(
+        &self,
+        caller: &Caller,
+        mut entry: NewAudit,
+        account: Option<Username>,
+    ) -> Result<(), EngineError> {
+        entry.actor.clone_from(&caller.username);
+        entry.account = caller.account_id;
+        entry.owner = Some(caller.user_id).filter(|_| caller.account_id.is_none() && !caller.is_admin());
+        let scope = caller.scope();
+        self.db
+            .write(move |tx| {
+                let now = Timestamp::now();
+                match &account {
+                    Some(name) => tx.append_audit_about(&entry, scope, name, now),
+                    None => tx.append_audit(&entry, now),
+                }
+            })
+            .await?;
+        self.mirror_soon();
+        Ok(())
+    }
+
+    /// Whether a refusal is to be recorded. There is a bound, so that nobody fills the disk with them; those beyond it are
+    /// counted, and the count is recorded.
+    pub fn admits_refusal(&self, by: By<'_>) -> bool {
+        self.flood.admits(by, Timestamp::now())
+    }
+
+    /// Records what the panel does by itself.
+    ///
+    /// # Errors
+    /// As [`Auditor::record`].
+    pub async fn note(
+        &self,
+        action: &str,
+        target: Option<&str>,
+        outcome: &str,
+        detail: Option<&str>,
+    ) -> Result<(), EngineError> {
+        self.record(by_panel(action, target, outcome, detail)).await
+    }
+
+    /// Has the mirror brought up to date, without waiting for it.
+    pub fn mirror_soon(&self) {
+        self.behind.notify_one();
+    }
+
+    /// Keeps chain, checkpoints and mirror up to date for as long as it is polled.
+    pub async fn keep_mirroring(&self) {
+        loop {
+            tokio::select! {
+                () = self.behind.notified() => {}
+                () = tokio::time::sleep(TICK) => {}
+            }
+            if let Some((count, since)) = self.flood.turn(Timestamp::now()) {
+                let detail = format!("{count} more refusals since {since:.0} were counted and not recorded one by one");
+                if let Err(error) = self.note("audit.summary", None, "refused", Some(&detail)).await {
+                    tracing::error!(%error, "{detail}");
+                }
+            }
+            if let Err(error) = self.mirror().await {
+                tracing::error!(%error, "the audit mirror is behind");
+            }
+        }
+    }
+
+    /// Gives what was recorded its place in the chain and brings the mirror up to date. A mirror that can't be written is
+    /// reported and caught up later.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn mirror(&self) -> Result<(), EngineError> {
+        self.catch_up(false).await
+    }
+
+    /// As [`Auditor::mirror`], with a checkpoint at the very end.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sign(&self) -> Result<(), EngineError> {
+        self.catch_up(true).await
+    }
+
+    async fn catch_up(&self, sign: bool) -> Result<(), EngineError> {
+        let mut at = self.mirror.lock().await;
+        loop {
+            let (key, signed, known) = (self.key(), at.signed, at.mirror.position.seq);
+            let chain = move |tx: &mut wcp360_store::Tx<'_>| {
+                let now = Timestamp::now();
+                // Less than there once was: somebody took the end away, or put an older database back.
+                let shorter = tx.audit_end()?.map_or(0, |(seq, _)| seq);
+                if shorter < known {
+                    let detail = format!("the trail had reached entry {known}, and ends with entry {shorter}");
+                    tx.append_audit(&by_panel("audit.truncated", None, "failed", Some(&detail)), now)?;
+                }
+                let chained = tx.chain_audit(CHAINED_AT_ONCE)?;
+                let more = chained == u64::from(CHAINED_AT_ONCE);
+                let made = match tx.audit_end()? {
+                    Some((seq, hash)) if is_due(signed, seq, now, sign && !more) => {
+                        let made = Checkpoint::sign(&key, seq, &hash, now);
+                        tx.insert_checkpoint(&made)?;
+                        Some(made)
+                    }
+                    _ => None,
+                };
+                Ok::<_, StoreError>((more, made, (shorter < known).then_some(shorter)))
+            };
+            // Most calls find nothing to do, and need not wait for whoever is writing.
+            let (waiting, end) =
+                self.db.read(|tx| Ok::<_, StoreError>((tx.has_unchained_audit()?, tx.audit_end()?))).await?;
+            let end = end.map_or(0, |(seq, _)| seq);
+            if !waiting && end >= known && !is_due(signed, end, Timestamp::now(), sign) {
+                break;
+            }
+            let (more, made, shorter) = self.db.write(chain).await?;
+            if let Some(made) = made {
+                at.signed = (made.seq, made.at);
+            }
+            if let Some(shorter) = shorter {
+                self.truncated(&mut at, known, shorter);
+            }
+            if !more {
+                break;
+            }
+        }
+        self.write_mirror(&mut at).await
+    }
+
+    fn truncated(&self, at: &mut Mirroring, known: u64, shorter: u64) {
+        let message = format!(
+            "The audit trail had reached entry {known}, and ended with entry {shorter}: its end was taken away, or an older \
+             database was put back. What is missing is in audit.json."
+        );
+        tracing::error!("{message}");
+        self.events.alert(AlertSeverity::Critical, message);
+        at.told = at.told.min(shorter);
+        at.signed = (at.signed.0.min(shorter), at.signed.1);
+        if let Err(error) = at.mirror.restart(shorter) {
+            tracing::error!(%error, "how far audit.json is written can't be noted");
+        }
+    }
+
+    /// Writes lines until there are no more.
+    async fn write_mirror(&self, at: &mut Mirroring) -> Result<(), EngineError> {
+        loop {
+            let after = at.mirror.position.seq;
+            let held = at.mirror.position.checkpoint.as_ref().map_or(0, |made| made.seq);
+            let is_new = at.mirror.is_new();
+            let (entries, checkpoints, keys) = self
+                .db
+                .read(move |tx| {
+                    let entries = tx.audit_after(after)?;
+                    let last = entries.last().map_or(after, |e| e.seq);
+                    let keys = if is_new { tx.audit_keys()? } else { Vec::new() };
+                    Ok::<_, StoreError>((entries, tx.checkpoints_between(held, last)?, keys))
+                })
+                .await?;
+            for entry in entries.iter().filter(|e| e.seq > at.told) {
+                self.events.audit(entry);
+            }
+            at.told = at.told.max(entries.last().map_or(0, |e| e.seq));
+            if entries.is_empty() && checkpoints.is_empty() {
+                return Ok(());
+            }
+            let mut names: Vec<String> = keys.into_iter().map(|key| key.public_key).collect();
+            let own = self.key().public().to_string();
+            if !names.contains(&own) {
+                names.push(own);
+            }
+            if let Err(error) = at.mirror.append(&entries, &checkpoints, &names) {
+                tracing::error!(%error, path = %at.mirror.path().display(), "the audit mirror can't be written");
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn is_due((signed, when): (u64, Timestamp), end: u64, now: Timestamp, wanted: bool) -> bool {
+    end > signed && (wanted || end - signed >= SIGNED_AT_MOST || now.duration_since(when) >= SIGNED_AT_LEAST)
+}
+
+fn by_panel(action: &str, target: Option<&str>, outcome: &str, detail: Option<&str>) -> NewAudit {
+    NewAudit {
+        actor: "panel".into(),
+        source: "local".into(),
+        action: action.into(),
+        target: target.map(str::to_owned),
+        outcome: outcome.into(),
+        detail: detail.map(str::to_owned),
+        request_id: "-".into(),
+        ..NewAudit::default()
+    }
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> EngineError {
+    tracing::error!(%error, path = %path.display(), "the key of the audit trail can't be used");
+    let detail = format!(
+        "The key of the audit trail, {}, can't be used: {error}. Put the right one back from a backup; to begin with a new \
+         one, move it away.",
+        path.display()
+    );
+    Problem::new(500, "audit-key", "The audit trail can't be signed", detail).into()
+}
