@@ -84,8 +84,13 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
     let mut success = json!({ "description": "Success" });
     if let Some(schema) = body {
         success["content"] = json!({ "application/json": { "schema": schema(generator) } });
-    } else if operation.id == "metrics.show" {
-        success["content"] = json!({ "text/plain": { "schema": { "type": "string" } } });
+    }
+    for media in operation.media {
+        success["content"][media] = json!({ "schema": { "type": "string" } });
+    }
+    if status == 101 {
+        success = json!({ "description": "The connection goes on as a WebSocket (RFC 6455): text messages, one JSON object each." });
+        described_messages(&mut success, generator);
     }
     responses.insert(status.to_string(), success);
     if operation.plans() {
@@ -130,6 +135,13 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
             json!({ "required": true, "content": { "application/json": { "schema": body(generator) } } });
     }
     described
+}
+
+/// What is said over a WebSocket.
+fn described_messages(success: &mut Value, generator: &mut SchemaGenerator) {
+    let from = generator.subschema_for::<wcp360_types::api::event::FromPanel>();
+    let to = generator.subschema_for::<wcp360_types::api::event::ToPanel>();
+    success["x-wcp360-messages"] = json!({ "from-panel": from, "to-panel": to });
 }
 
 fn header(name: &str, description: &str, schema: Value) -> Value {

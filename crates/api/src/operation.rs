@@ -87,6 +87,8 @@ pub struct Operation {
     pub success: (u16, Option<SchemaOf>),
     /// For what makes a job: whether it can be planned ahead.
     pub plans: bool,
+    /// What success answers with, if it is not JSON: media types.
+    pub media: &'static [&'static str],
     /// Whether `If-Match` with the account's revision is understood.
     pub if_match: bool,
     /// How the CLI presents it.

@@ -49,7 +49,13 @@ permissions! {
     /// Use one's own login: password, tokens, sessions.
     SelfManage = "self.manage" [Root Admin Reseller Client];
     /// Read the audit trail.
-    AuditRead = "audit.read" [Root Admin Reseller];
+    AuditRead = "audit.read" [Root Admin Reseller Client];
+    /// Take the audit trail away.
+    AuditExport = "audit.export" [Root Admin Reseller];
+    /// Verify the whole audit trail, and replace its key.
+    AuditManage = "audit.manage" [Root Admin];
+    /// Be told what happens while it happens.
+    EventsRead = "events.read" [Root Admin Reseller Client];
     /// See how the machine differs from the manifests.
     DriftRead = "drift.read" [Root Admin];
     /// Repair, adopt or ignore such differences; rebuild the index.

@@ -26,8 +26,7 @@ impl Checkpoint {
     /// Signs the state of the chain.
     pub fn sign(key: &SigningKey, seq: u64, hash: &str, at: Timestamp) -> Self {
         let at = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
-        let mut made =
-            Self { seq, hash: hash.to_owned(), at, key: key.public().id(), signature: String::new() };
+        let mut made = Self { seq, hash: hash.to_owned(), at, key: key.public().id(), signature: String::new() };
         made.signature = key.sign(&made.message());
         made
     }

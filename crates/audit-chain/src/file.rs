@@ -15,6 +15,12 @@ const MAX_LINE: usize = 1024 * 1024;
 #[error(transparent)]
 pub struct FileError(#[from] std::io::Error);
 
+impl From<FileError> for std::io::Error {
+    fn from(error: FileError) -> Self {
+        error.0
+    }
+}
+
 /// Verifies an export or an `audit.json`, as JSON lines or as a table, one line at a time.
 ///
 /// # Errors

@@ -23,7 +23,9 @@ fn trail(length: u64) -> Vec<AuditEntry> {
             owner: Some(wcp360_types::UserId::new()),
             account: None,
             outcome: "succeeded".into(),
-            detail: Some(["=cmd|' /C calc'!A0", "a \"quoted\", thing\r\nsecond line", "'", "ü;"][seq as usize % 4].into()),
+            detail: Some(
+                ["=cmd|' /C calc'!A0", "a \"quoted\", thing\r\nsecond line", "'", "ü;"][seq as usize % 4].into(),
+            ),
             before: None,
             after: None,
             request_id: "r".into(),
@@ -193,7 +195,8 @@ fn sec_06_a_missing_end_is_found() {
 fn sec_06_signatures_need_a_key_that_is_vouched_for() {
     let entries = signed(30);
     let text = export(&entries, false);
-    let forged = text.replace(&Checkpoint::sign(&key(1), 20, &entries[19].hash, entries[19].at).signature, &"0".repeat(128));
+    let forged =
+        text.replace(&Checkpoint::sign(&key(1), 20, &entries[19].hash, entries[19].at).signature, &"0".repeat(128));
     assert_eq!(verify(&forged).fault.unwrap().kind, Kind::BadSignature);
     let other = json_line("checkpoint", &Checkpoint::sign(&key(9), 30, &entries[29].hash, entries[29].at));
     let body: String = entries.iter().map(entry_line).collect();

@@ -174,7 +174,8 @@ impl Verifier {
     /// The end of an export.
     pub fn end(&mut self, end: &End) {
         self.ended = true;
-        if !self.is_decided() && self.gap.is_none() && (end.entries, end.last) != (self.found.entries, self.last_seq()) {
+        if !self.is_decided() && self.gap.is_none() && (end.entries, end.last) != (self.found.entries, self.last_seq())
+        {
             let detail = format!("the file says that it has {} entries, and has {}", end.entries, self.found.entries);
             self.fault(AuditFaultKind::Truncated, self.last() + 1, end.last, detail);
         }
@@ -200,7 +201,12 @@ impl Verifier {
             let detail = "the end of the export is missing".to_owned();
             self.fault(AuditFaultKind::Truncated, last + 1, None, detail);
         }
-        if !self.is_decided() && self.anchored && !self.selection && self.found.entries > 0 && self.found.signed_through.is_none() {
+        if !self.is_decided()
+            && self.anchored
+            && !self.selection
+            && self.found.entries > 0
+            && self.found.signed_through.is_none()
+        {
             let detail = "no checkpoint of a trusted key holds any of it".to_owned();
             self.fault(AuditFaultKind::Unsigned, self.found.first.unwrap_or(1), Some(last), detail);
         }

@@ -6,7 +6,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod client;
+mod audit;
+mod client;
 pub mod document;
 pub mod failure;
 pub mod input;

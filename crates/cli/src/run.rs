@@ -1,5 +1,6 @@
 //! From arguments to an exit code.
 
+use crate::audit;
 use crate::client::{Answer, Client};
 use crate::document::{Document, Effect, Operation};
 use crate::failure::{Failure, code};
@@ -112,6 +113,11 @@ impl<'a> Run<'a> {
         matches: &ArgMatches,
         fixed: &[(&str, &str)],
     ) -> Result<(), Failure> {
+        if audit::is_verify(operation)
+            && let Some(found) = audit::verify(matches)?
+        {
+            return self.verified(operation, &found);
+        }
         let mut request = input::request(operation, matches)?;
         for (name, value) in fixed {
             if let Some(body) = &mut request.body {
@@ -128,6 +134,10 @@ impl<'a> Run<'a> {
         if given(matches, ids::KEEP) == Some(&true) {
             self.keep(operation, &client, &mut request)?;
         }
+        if operation.is_stream() {
+            client.stream(&request, &mut self.out)?;
+            return Ok(self.out.flush()?);
+        }
         let place = given::<PathBuf>(matches, ids::SAVE_TOKEN).map(|path| Place::prepare(path)).transpose()?;
         if operation.is_list() {
             return self.list(operation, &client, request, given(matches, ids::ALL) != Some(&false));
@@ -140,6 +150,16 @@ impl<'a> Run<'a> {
             place.save(&token)?;
         }
         self.answer(operation, &client, &answer)
+    }
+
+    /// Says what became of verifying a file.
+    fn verified(&mut self, operation: &Operation, found: &Value) -> Result<(), Failure> {
+        match self.globals.json {
+            true => output::json(&mut self.out, found)?,
+            false => output::detail(&mut self.out, found, &operation.columns, self.style)?,
+        }
+        self.out.flush()?;
+        if found["ok"] == true { Ok(()) } else { Err(Failure::Shown) }
     }
 
     /// Fills the request with what is there now.

@@ -194,6 +194,18 @@ impl Engine {
     /// # Errors
     /// 401 if it is unknown or over, 403 if the account is suspended.
     pub async fn by_session(&self, session: &str) -> Result<Caller, EngineError> {
+        self.session_caller(session, true).await
+    }
+
+    /// The caller of a session, without using it: somebody who only listens is idle.
+    ///
+    /// # Errors
+    /// As [`Engine::by_session`].
+    pub async fn recheck_session(&self, session: &str) -> Result<Caller, EngineError> {
+        self.session_caller(session, false).await
+    }
+
+    async fn session_caller(&self, session: &str, uses: bool) -> Result<Caller, EngineError> {
         let over = || Problem::unauthenticated("Your session is over; please log in again.");
         let hash = secret::hash(session);
         let key = hash.clone();
@@ -205,7 +217,7 @@ impl Engine {
             return Err(over().into());
         }
         refuse_suspended(&found.user)?;
-        if now.duration_since(found.last_seen_at) >= TOUCH {
+        if uses && now.duration_since(found.last_seen_at) >= TOUCH {
             let key = hash.clone();
             self.inner.db.write(move |tx| tx.touch_session(&key, now)).await?;
         }

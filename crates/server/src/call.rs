@@ -1,6 +1,8 @@
 //! One call of one operation: what handlers get and give.
 
+use crate::ws::Sockets;
 use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -12,6 +14,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use wcp360_api::Operation;
+use wcp360_engine::audit::About;
 use wcp360_engine::service::JobRequest;
 use wcp360_engine::{Caller, Engine, EngineError, Origin, Outcome};
 use wcp360_types::api::job::DryRun;
@@ -22,6 +25,7 @@ use wcp360_types::{Problem, Revision};
 pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) metrics: PrometheusHandle,
+    pub(crate) sockets: Sockets,
 }
 
 /// A call whose caller was authenticated and holds the operation's permission.
@@ -35,20 +39,47 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     pub(crate) caller: Option<Caller>,
     pub(crate) note: AuditNote,
+    /// Of a WebSocket's handshake.
+    pub(crate) upgrade: Option<WebSocketUpgrade>,
 }
 
 /// What a handler adds to the call's audit entry.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct AuditNote(Arc<Mutex<Option<String>>>);
+pub(crate) struct AuditNote(Arc<Mutex<Noted>>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    target: Option<String>,
+    caller: Option<Caller>,
+    about: Option<About>,
+}
 
 impl AuditNote {
     /// Names what the call is about, where the path does not.
     pub(crate) fn target(&self, target: impl Display) {
-        *self.0.lock().expect("no panic while noting") = Some(target.to_string());
+        self.0.lock().expect("no panic while noting").target = Some(target.to_string());
+    }
+
+    /// Names who it was that logged in.
+    pub(crate) fn by(&self, caller: &Caller) {
+        self.0.lock().expect("no panic while noting").caller = Some(caller.clone());
+    }
+
+    /// Names whose account it is about.
+    pub(crate) fn concerns(&self, about: About) {
+        self.0.lock().expect("no panic while noting").about = Some(about);
+    }
+
+    pub(crate) fn about(&self) -> About {
+        self.0.lock().expect("no panic while noting").about.clone().unwrap_or(About::Other)
     }
 
     pub(crate) fn read(&self) -> Option<String> {
-        self.0.lock().expect("no panic while noting").clone()
+        self.0.lock().expect("no panic while noting").target.clone()
+    }
+
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        self.0.lock().expect("no panic while noting").caller.clone()
     }
 }
 
@@ -56,7 +87,7 @@ impl AuditNote {
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Body,
 }
 
 impl Reply {
@@ -64,7 +95,8 @@ impl Reply {
     pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { status, headers, body: serde_json::to_vec(body).expect("plain data has a JSON form") }
+        let text = serde_json::to_vec(body).expect("plain data has a JSON form");
+        Self { status, headers, body: Body::from(text) }
     }
 
     /// 200 with a JSON body.
@@ -79,7 +111,7 @@ impl Reply {
 
     /// 204.
     pub(crate) fn nothing() -> Self {
-        Self { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Vec::new() }
+        Self { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Body::empty() }
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
@@ -90,7 +122,7 @@ impl Reply {
     }
 
     pub(crate) fn into_response(self) -> http::Response<Body> {
-        let mut response = http::Response::new(Body::from(self.body));
+        let mut response = http::Response::new(self.body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response

@@ -2,7 +2,9 @@
 
 use crate::call::{Answer, App, AuditNote, Call};
 use crate::listen::Arrival;
+use crate::record::{self, record};
 use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -15,7 +17,6 @@ use std::time::Instant;
 use tracing::Instrument;
 use wcp360_api::{Access, Effect, Method, Operation, Permission};
 use wcp360_engine::{Caller, EngineError, Origin};
-use wcp360_store::audit::NewAudit;
 use wcp360_types::{Problem, RequestId};
 
 /// A handler of one operation.
@@ -93,35 +94,30 @@ async fn answer(
     let (mut parts, body) = request.into_parts();
     // First, so that what is refused leaves the connection usable.
     let body = read_body(body).await?;
-    let caller = authenticate(&app, &parts.headers).await;
-    let caller = match operation.access {
-        Access::Public => caller.ok().flatten(),
-        Access::Needs(permission) => {
-            let caller = caller?.ok_or_else(|| {
-                Problem::unauthenticated("Send an API token as \"Authorization: Bearer …\", or log in.")
-            })?;
-            if !caller.may(permission) {
-                let detail = format!("This needs the permission \"{}\", which you don't have.", permission.as_str());
-                if operation.effect != Effect::Read {
-                    let note = AuditNote::default();
-                    record(&app, operation, &origin, Some(&caller), &note, "refused", Some(&detail)).await?;
-                }
-                return Err(Problem::forbidden(detail));
+    let raw = RawPathParams::from_request_parts(&mut parts, &()).await;
+    let params: HashMap<String, String> =
+        raw.iter().flatten().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let note = AuditNote::default();
+    if let Some(target) = operation.path_parameters().next().and_then(|name| params.get(name)) {
+        note.target(target.chars().take(128).collect::<String>());
+    }
+    note.concerns(record::about(operation, &params, None));
+    let caller = match admit(&app, operation, &parts.headers, from_gateway).await {
+        Ok(caller) => caller,
+        Err((caller, problem)) => {
+            // Nobody at all who only reads is no news.
+            if caller.is_some() || operation.effect != Effect::Read || shows_something(&parts.headers) {
+                record::refusal(&app, operation, &origin, caller.as_ref(), &note, &problem).await;
             }
-            let own = matches!(operation.effect, Effect::Change) && permission == Permission::SelfManage;
-            if operation.effect != Effect::Read && !own {
-                app.engine.refuse_in_maintenance(&caller).await.map_err(EngineError::into_problem)?;
-            }
-            Some(caller)
+            return Err(problem);
         }
     };
-    refuse_foreign_origin(operation, caller.as_ref(), &parts.headers, from_gateway)?;
+    raw.map_err(|_| Problem::bad_request("The path is not valid UTF-8."))?;
+    let upgrade = match operation.success.0 {
+        101 => WebSocketUpgrade::from_request_parts(&mut parts, &()).await.ok(),
+        _ => None,
+    };
 
-    let raw = RawPathParams::from_request_parts(&mut parts, &()).await;
-    let raw = raw.map_err(|_| Problem::bad_request("The path is not valid UTF-8."))?;
-    let params: HashMap<String, String> = raw.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-
-    let note = AuditNote::default();
     let call = Call {
         app: app.clone(),
         operation,
@@ -132,77 +128,99 @@ async fn answer(
         body,
         caller: caller.clone(),
         note: note.clone(),
+        upgrade,
     };
-    if let Some(target) = target_of(&call) {
+    if let Some(target) = named_in_body(&call) {
+        note.concerns(record::about(operation, &call.params, Some(&target)));
         note.target(target.chars().take(128).collect::<String>());
     }
     // Only what can be planned is ever only planned.
     let planned = operation.plans() && call.query.split('&').any(|part| part == "dry_run=true");
     let audited = operation.effect != Effect::Read && !planned;
     // Of a job nothing happens before it is recorded as accepted, in the same transaction.
-    if audited && operation.effect != Effect::Job {
+    if audited && operation.effect != Effect::Job && caller.is_some() {
         record(&app, operation, &origin, caller.as_ref(), &note, "started", None).await?;
     }
+    let begun = caller.is_some();
     let outcome = handler(call).await.map_err(EngineError::into_problem);
     // That a job was accepted is recorded together with the job.
     if audited && !(operation.effect == Effect::Job && outcome.is_ok()) {
-        let (result, detail) = match &outcome {
-            Ok(_) => ("succeeded", None),
-            Err(problem) if problem.status < 500 => ("refused", Some(problem.detail.clone())),
-            Err(problem) => ("failed", Some(problem.detail.clone())),
-        };
-        // The change is made or refused already: an entry that can't be written must not turn the answer around.
-        if let Err(problem) = record(&app, operation, &origin, caller.as_ref(), &note, result, detail.as_deref()).await
-        {
-            tracing::error!(detail = problem.detail, "the outcome could not be recorded");
+        let known = note.caller().or(caller);
+        match &outcome {
+            // Of somebody who was not known nothing is recorded yet: what can't be recorded is not given.
+            Ok(_) if !begun => {
+                record(&app, operation, &origin, known.as_ref(), &note, "succeeded", None).await?;
+            }
+            Ok(_) => {
+                let done = record(&app, operation, &origin, known.as_ref(), &note, "succeeded", None).await;
+                // The change is made already: an entry that can't be written must not turn the answer around.
+                if let Err(problem) = done {
+                    tracing::error!(detail = problem.detail, "the outcome could not be recorded");
+                }
+            }
+            Err(problem) => record::refusal(&app, operation, &origin, known.as_ref(), &note, problem).await,
         }
     }
     Ok(outcome?.into_response())
 }
 
-/// What a call is about, before its handler has looked: the first parameter of the path, else the name in the body.
-fn target_of(call: &Call) -> Option<String> {
-    if let Some(name) = call.operation.path_parameters().next() {
-        return call.params.get(name).cloned();
+/// The caller, if they may call the operation; else why not, and who it was if that is known.
+async fn admit(
+    app: &App,
+    operation: &Operation,
+    headers: &HeaderMap,
+    from_gateway: bool,
+) -> Result<Option<Caller>, (Option<Caller>, Problem)> {
+    let caller = authenticate(app, headers, true).await;
+    let caller = match operation.access {
+        Access::Public => caller.ok().flatten(),
+        Access::Needs(permission) => {
+            let nobody = || Problem::unauthenticated("Send an API token as \"Authorization: Bearer …\", or log in.");
+            let caller = caller.and_then(|caller| caller.ok_or_else(nobody)).map_err(|problem| (None, problem))?;
+            if !caller.may(permission) {
+                let detail = format!("This needs the permission \"{}\", which you don't have.", permission.as_str());
+                return Err((Some(caller), Problem::forbidden(detail)));
+            }
+            let own = matches!(operation.effect, Effect::Change) && permission == Permission::SelfManage;
+            if operation.effect != Effect::Read && !own {
+                let open = app.engine.refuse_in_maintenance(&caller).await.map_err(EngineError::into_problem);
+                open.map_err(|problem| (Some(caller.clone()), problem))?;
+            }
+            Some(caller)
+        }
+    };
+    match refuse_foreign_origin(operation, caller.as_ref(), headers, from_gateway) {
+        Ok(()) => Ok(caller),
+        Err(problem) => Err((caller, problem)),
+    }
+}
+
+/// Whether somebody tried to show who they are.
+fn shows_something(headers: &HeaderMap) -> bool {
+    headers.contains_key(http::header::AUTHORIZATION) || session_of(headers).is_some()
+}
+
+/// What a call is about, if its path does not say: the name in the body.
+fn named_in_body(call: &Call) -> Option<String> {
+    if call.operation.path_parameters().next().is_some() {
+        return None;
     }
     let field = call.operation.cli.positional.first()?;
     let body: serde_json::Value = serde_json::from_slice(&call.body).ok()?;
     body.get(field)?.as_str().map(str::to_owned)
 }
 
-async fn record(
-    app: &App,
-    operation: &Operation,
-    origin: &Origin,
-    caller: Option<&Caller>,
-    note: &AuditNote,
-    outcome: &str,
-    detail: Option<&str>,
-) -> Result<(), Problem> {
-    let target = note.read();
-    let entry = NewAudit {
-        actor: caller.map_or("-", |c| c.username.as_str()).to_owned(),
-        source: origin.source.clone(),
-        action: operation.id.to_owned(),
-        target,
-        owner: caller.filter(|c| !c.is_admin()).map(|c| c.user_id),
-        outcome: outcome.to_owned(),
-        detail: detail.map(str::to_owned),
-        request_id: origin.request_id.clone(),
-        ..NewAudit::default()
-    };
-    app.engine.audit().record(entry).await.map_err(EngineError::into_problem)
-}
-
-/// The caller by token or session; `None` if neither was sent.
-async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+/// The caller by token or session; `None` if neither was sent. The one place that says who somebody is. Without `uses` a
+/// session is looked at and not kept awake.
+pub(crate) async fn authenticate(app: &App, headers: &HeaderMap, uses: bool) -> Result<Option<Caller>, Problem> {
     if let Some(value) = headers.get(http::header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
         let token = token.ok_or_else(|| Problem::unauthenticated("Use \"Authorization: Bearer <token>\"."))?;
         return app.engine.by_token(token.trim()).await.map(Some).map_err(EngineError::into_problem);
     }
     match session_of(headers) {
-        Some(session) => app.engine.by_session(session).await.map(Some).map_err(EngineError::into_problem),
+        Some(session) if uses => app.engine.by_session(session).await.map(Some).map_err(EngineError::into_problem),
+        Some(session) => app.engine.recheck_session(session).await.map(Some).map_err(EngineError::into_problem),
         None => Ok(None),
     }
 }
@@ -221,7 +239,9 @@ fn refuse_foreign_origin(
     from_gateway: bool,
 ) -> Result<(), Problem> {
     let by_cookie = caller.is_some_and(|c| c.via == "session") || operation.id == "session.login";
-    if operation.method == Method::Get || !by_cookie {
+    // A handshake reads too, but what follows is read by who made it: another site's page (RFC 6455, 10.2).
+    let upgrades = operation.success.0 == 101;
+    if (operation.method == Method::Get && !upgrades) || !by_cookie {
         return Ok(());
     }
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
@@ -231,7 +251,7 @@ fn refuse_foreign_origin(
     let foreign = match (text("origin"), text("sec-fetch-site")) {
         (Some(origin), _) => origin.split_once("://").is_none_or(|(_, origin_host)| origin_host != host),
         (None, Some(site)) => site != "same-origin" && site != "none",
-        (None, None) => false,
+        (None, None) => upgrades,
     };
     if foreign {
         return Err(Problem::forbidden("The request came from another web site."));

@@ -7,13 +7,16 @@ mod handlers;
 mod listen;
 mod logging;
 mod observe;
+mod record;
 mod routes;
+mod ws;
 
 use anyhow::Context;
 use clap::Parser;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
+use wcp360_engine::audit::AuditFiles;
 use wcp360_engine::{Engine, Settings};
 use wcp360_store::Db;
 
@@ -76,7 +79,11 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
         hostname: config.hostname.clone(),
         http_port: config.http_port,
         agent_socket: arguments.agent_socket,
-        audit_file: arguments.log_dir.join("audit.json"),
+        audit: AuditFiles {
+            mirror: arguments.log_dir.join("audit.json"),
+            position: arguments.state_dir.join("audit.position"),
+            key: arguments.state_dir.join("audit.key"),
+        },
         setup_token_file: arguments.state_dir.join("setup.token"),
         drift: config.drift.clone(),
         workers: 16,
@@ -85,10 +92,11 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     engine.prepare_setup().await?;
 
     let metrics = observe::install()?;
-    let app = Arc::new(call::App { engine: engine.clone(), metrics });
+    let (stop, stopping) = watch::channel(false);
+    let sockets = ws::Sockets::new(stopping.clone());
+    let app = Arc::new(call::App { engine: engine.clone(), metrics, sockets: sockets.clone() });
     let router = routes::router(app);
 
-    let (stop, stopping) = watch::channel(false);
     let workers = tokio::spawn({
         let (engine, stopping) = (engine.clone(), stopping.clone());
         async move { engine.run_workers(stopping).await }
@@ -97,6 +105,11 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
         let engine = engine.clone();
         async move { engine.audit().keep_mirroring().await }
     });
+    let telling = tokio::spawn({
+        let (engine, stopping) = (engine.clone(), stopping.clone());
+        async move { engine.run_events(stopping).await }
+    });
+    engine.audit().note("panel.start", Some("wcp360-core"), "succeeded", Some(env!("CARGO_PKG_VERSION"))).await?;
     let servers = listen::serve(router, config.api_listen, &arguments.socket_dir, stopping).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %config.api_listen, "core is ready");
 
@@ -105,11 +118,16 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     stop.send_replace(true);
     let finish = async {
         servers.await;
+        sockets.emptied().await;
         workers.await
     };
     // What is still open after this goes on at the next start: steps are idempotent.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(15), finish).await;
     mirroring.abort();
-    let _ = engine.audit().mirror().await;
+    telling.abort();
+    let stopped = engine.audit().note("panel.stop", Some("wcp360-core"), "succeeded", None).await;
+    if let Err(error) = stopped.and(engine.audit().sign().await) {
+        tracing::error!(%error, "the audit trail's end could not be signed");
+    }
     Ok(())
 }

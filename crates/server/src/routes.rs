@@ -79,6 +79,11 @@ fn handlers() -> Handlers {
     all.bind("schedules.create", h::schedules::create);
     all.bind("schedules.delete", h::schedules::delete);
     all.bind("audit.list", h::audit::list);
+    all.bind("audit.export", h::audit::export);
+    all.bind("audit.key", h::audit::key);
+    all.bind("audit.rotate-key", h::audit::rotate_key);
+    all.bind("audit.verify", h::audit::verify);
+    all.bind("events.listen", h::events::listen);
     all
 }
 

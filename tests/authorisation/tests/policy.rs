@@ -125,7 +125,13 @@ pub(crate) const POLICY: &[Rule] = &[
     rule("index.rebuild",      Nothing,                      "drift.manage",    [Never, Never, All,   All],   202, ""),
     rule("maintenance.show",   Nothing,                      "self.manage",     [Own,   Own,   Own,   Own],   200, ""),
     rule("maintenance.set",    Nothing,                      "maintenance.manage", [Never, Never, All, All],   200, r#"{"enabled":false}"#),
-    rule("audit.list",         ListOf(&Account, "target"),   "audit.read",      [Never, Tree,  All,   All],   200, ""),
+    rule("audit.list",         ListOf(&Account, "target"),   "audit.read",      [Own,   Tree,  All,   All],   200, ""),
+    rule("audit.export",       Nothing,                      "audit.export",    [Never, Tree,  All,   All],   200, ""),
+    rule("audit.key",          Nothing,                      "audit.read",      [Own,   Own,   Own,   Own],   200, ""),
+    rule("audit.rotate-key",   Nothing,                      "audit.manage",    [Never, Never, All,   All],   200, ""),
+    rule("audit.verify",       Nothing,                      "audit.manage",    [Never, Never, All,   All],   200, ""),
+    // Allowed, and told that a WebSocket is needed: what comes over one is tried in crates/server/tests/events.rs.
+    rule("events.listen",      Nothing,                      "events.read",     [Own,   Tree,  All,   All],   426, ""),
 ];
 
 /// What no limited token does, whatever its scopes: who sets a password can log in with it, and then has all the rights that
@@ -178,6 +184,11 @@ pub(crate) const REFERENCES: &[Reference] = &[
     reference("schedules.create", 0, Account, "", r#"{"account":"{x}","change":{"operation":"domains.add","domain":"{fresh}.test"},"run_at":"2099-01-01T00:00:00Z"}"#, 0, 404),
     reference("schedules.create", 1, Account, "", r#"{"account":"{x}","change":{"operation":"accounts.delete"},"run_at":"2099-01-01T00:00:00Z"}"#, 0, 404),
     reference("audit.list",      1, Account,  "target={x}",  "", 200, 200),
+    reference("audit.list",      0, Account,  "target={x}",  "", 200, 200),
+    reference("audit.list",      1, Account,  "tenant={x}",  "", 200, 200),
+    reference("audit.list",      0, Account,  "tenant={x}",  "", 200, 200),
+    reference("audit.list",      1, Reseller, "tenant={x}",  "", 200, 200),
+    reference("audit.export",    1, Account,  "target={x}",  "", 200, 200),
     reference("audit.list",      1, Login,    "actor={x}",   "", 200, 200),
 ];
 

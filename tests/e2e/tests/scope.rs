@@ -50,7 +50,10 @@ fn sec_01_resellers_and_clients_see_their_own() {
     for (token, method, path) in [
         (&client, "POST", "/accounts"),
         (&client, "GET", "/packages"),
-        (&client, "GET", "/audit"),
+        (&client, "GET", "/audit/export"),
+        (&client, "GET", "/audit/verify"),
+        (&one, "GET", "/audit/verify"),
+        (&one, "POST", "/audit/key"),
         (&client, "GET", "/metrics"),
         (&client, "DELETE", "/accounts/ofone"),
         (&one, "POST", "/users"),

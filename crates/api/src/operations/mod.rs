@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod domains;
+mod events;
 mod jobs;
 mod node;
 mod packages;
@@ -35,6 +36,7 @@ fn op(id: &'static str, method: Method, path: &'static str, summary: &'static st
         query: Vec::new(),
         success: (200, None),
         plans: false,
+        media: &[],
         if_match: false,
         cli: Cli::default(),
     }
@@ -59,6 +61,16 @@ impl Operation {
     }
     fn gives<T: JsonSchema>(mut self, status: u16) -> Self {
         self.success = (status, Some(schema::<T>()));
+        self
+    }
+    /// Answers with something else than JSON.
+    fn gives_media(mut self, media: &'static [&'static str]) -> Self {
+        self.media = media;
+        self
+    }
+    /// Goes on as a WebSocket (RFC 6455).
+    fn upgrades(mut self) -> Self {
+        self.success = (101, None);
         self
     }
     fn gives_nothing(mut self) -> Self {
@@ -121,6 +133,7 @@ fn table() -> Vec<Operation> {
         schedules::operations(),
         node::operations(),
         audit::operations(),
+        events::operations(),
     ]
     .concat()
 }

@@ -15,6 +15,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .columns(&["name", "ok", "detail"]),
         op("metrics.show", Get, "/metrics", "Metrics in the Prometheus text format")
             .needs(P::MetricsRead)
+            .gives_media(&["text/plain"])
             .command("metrics"),
         op("setup.status", Get, "/setup", "Whether the panel has been set up")
             .gives::<setup::SetupStatus>(200)

@@ -10,6 +10,7 @@ use crate::output;
 use crate::tree::Globals;
 use listener::Listener;
 use serde_json::Value;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use wcp360_types::Problem;
@@ -132,7 +133,43 @@ impl Client {
         }
     }
 
+    /// Sends a request that reads and passes the answer on as it comes, however long it is.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send); the answer ended before its end, or can't be passed on.
+    pub fn stream(&self, request: &Request, out: &mut dyn Write) -> Result<(), Failure> {
+        let lost = |lost: Lost| Failure::Unreachable { server: self.server.clone(), reason: lost.reason };
+        let mut answer = self.begin(request, true).map_err(lost)?;
+        let status = answer.status().as_u16();
+        if status != 200 {
+            let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+            self.understand(status, body.map_err(|e| lost(Lost::from(&e)))?)?;
+            return Ok(());
+        }
+        let mut body = answer.into_body().into_reader();
+        let mut part = vec![0; 64 * 1024];
+        loop {
+            let cut = |error: std::io::Error| Failure::Unreachable {
+                server: self.server.clone(),
+                reason: format!("the answer was broken off: {error}"),
+            };
+            match body.read(&mut part).map_err(cut)? {
+                0 => return Ok(()),
+                length => out.write_all(&part[..length])?,
+            }
+        }
+    }
+
     fn once(&self, request: &Request) -> Result<(u16, Vec<u8>), Lost> {
+        let mut answer = self.begin(request, false)?;
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(|e| Lost::from(&e))?;
+        let id = answer.headers().get("X-Request-Id").and_then(|v| v.to_str().ok()).unwrap_or_default();
+        self.say(&format!("< {status}, {} bytes {id}", body.len()));
+        Ok((status, body))
+    }
+
+    fn begin(&self, request: &Request, endless: bool) -> Result<ureq::http::Response<ureq::Body>, Lost> {
         let uri = self.uri(request);
         self.say(&format!("> {} {uri}", request.method));
         if let Some(uid) = self.listener.as_ref().and_then(Listener::stranger) {
@@ -161,14 +198,14 @@ impl Client {
             None if matches!(request.method.as_str(), "POST" | "PUT") => {
                 self.agent.run(builder.body(String::new()).map_err(broken)?)
             }
-            None => self.agent.run(builder.body(()).map_err(broken)?),
+            None => {
+                let request = builder.body(()).map_err(broken)?;
+                // However long it is: as long as something comes.
+                let limit = self.agent.config().timeouts().global.filter(|_| !endless);
+                self.agent.run(self.agent.configure_request(request).timeout_global(limit).build())
+            }
         };
-        let mut answer = sent.map_err(|e| Lost::from(&e))?;
-        let status = answer.status().as_u16();
-        let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(|e| Lost::from(&e))?;
-        let id = answer.headers().get("X-Request-Id").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        self.say(&format!("< {status}, {} bytes {id}", body.len()));
-        Ok((status, body))
+        sent.map_err(|e| Lost::from(&e))
     }
 
     fn uri(&self, request: &Request) -> String {

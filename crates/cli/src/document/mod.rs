@@ -45,6 +45,8 @@ pub struct Answer {
     pub list: bool,
     /// Whether it is plain text instead of JSON.
     pub text: bool,
+    /// Whether it is as long as it wants, and is to be passed on as it comes.
+    pub stream: bool,
     /// A field that holds an API token which is shown once.
     pub token: Option<String>,
 }
@@ -92,6 +94,11 @@ impl Operation {
     /// Whether answers are pages of a list.
     pub fn is_list(&self) -> bool {
         self.answers.values().any(|a| a.list)
+    }
+
+    /// Whether the answer is passed on as it comes.
+    pub fn is_stream(&self) -> bool {
+        self.answers.values().any(|a| a.stream)
     }
 
     /// Whether lists come in several pages.
@@ -245,7 +252,8 @@ fn answers(schemas: &Schemas<'_>, responses: &Value) -> BTreeMap<u16, Answer> {
             .find(|name| properties.get(*name).is_some_and(|schema| schema["type"] == "string"))
             .map(str::to_owned);
         let list = properties.get("items").is_some_and(|items| items["type"] == "array");
-        found.insert(status, Answer { list, text: content.get("text/plain").is_some(), token });
+        let stream = content.get("application/x-ndjson").is_some();
+        found.insert(status, Answer { list, text: content.get("text/plain").is_some(), stream, token });
     }
     found
 }

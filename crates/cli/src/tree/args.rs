@@ -1,5 +1,6 @@
 //! The arguments of one operation's command.
 
+use crate::audit;
 use crate::document::{Document, Field, Kind, Operation};
 use clap::builder::PossibleValue;
 use clap::{Arg, ArgAction, value_parser};
@@ -145,6 +146,9 @@ fn special(operation: &Operation) -> Vec<Arg> {
                 .default_missing_value("true")
                 .help("Fetch every page; --all=false fetches one [default: true]"),
         );
+    }
+    if audit::is_verify(operation) {
+        args.extend(audit::args());
     }
     if let Some(help) = &operation.if_match {
         args.push(

@@ -24,12 +24,7 @@ impl Auditor {
     ///
     /// # Errors
     /// The database's.
-    pub async fn export(
-        &self,
-        caller: &Caller,
-        filter: AuditFilter,
-        how: AuditExport,
-    ) -> Result<Parts, EngineError> {
+    pub async fn export(&self, caller: &Caller, filter: AuditFilter, how: AuditExport) -> Result<Parts, EngineError> {
         let scope = caller.scope();
         let chained = scope == Scope::All && filter == AuditFilter::default();
         if chained {

@@ -46,12 +46,11 @@ impl Flood {
         };
         let stranger = matches!(by, By::Stranger(_));
         let crowded = counts.keys.len() >= MAX_KEYS && !counts.keys.contains_key(&key);
-        let admitted = !(crowded || stranger && counts.strangers >= OF_STRANGERS)
-            && {
-                let count = counts.keys.entry(key).or_insert(0);
-                *count += 1;
-                *count <= most
-            };
+        let admitted = !(crowded || stranger && counts.strangers >= OF_STRANGERS) && {
+            let count = counts.keys.entry(key).or_insert(0);
+            *count += 1;
+            *count <= most
+        };
         if !admitted {
             counts.left_out += 1;
         } else if stranger {

@@ -72,8 +72,7 @@ impl Mirror {
         let mut file = OpenOptions::new().create(true).append(true).mode(0o640).open(&self.path)?;
         let mut lines = String::new();
         if file.metadata()?.len() == 0 {
-            let head =
-                Head { format: FORMAT.into(), keys: keys.to_vec(), chained: true, ends: false, note: None };
+            let head = Head { format: FORMAT.into(), keys: keys.to_vec(), chained: true, ends: false, note: None };
             lines += &json_line("head", &head);
         }
         let mut held = checkpoints.iter().peekable();
@@ -145,4 +144,3 @@ fn tail(path: &Path) -> std::io::Result<u64> {
     });
     Ok(last.unwrap_or(0))
 }
-

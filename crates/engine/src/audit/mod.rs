@@ -23,7 +23,7 @@ use wcp360_audit_chain::{Checkpoint, KEY_ACTION, SigningKey};
 use wcp360_store::audit::NewAudit;
 use wcp360_store::{Db, StoreError};
 use wcp360_types::api::event::AlertSeverity;
-use wcp360_types::{Problem, Username};
+use wcp360_types::{JobId, Problem, Username};
 
 /// Entries that get their place in the chain in one transaction.
 const CHAINED_AT_ONCE: u32 = 200;
@@ -33,6 +33,17 @@ const SIGNED_AT_MOST: u64 = 100;
 const SIGNED_AT_LEAST: SignedDuration = SignedDuration::from_secs(60);
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(5);
+
+/// What an entry is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// An account, by name.
+    Account(Username),
+    /// A job.
+    Job(JobId),
+    /// Something else.
+    Other,
+}
 
 /// Where the trail's files are.
 #[derive(Debug, Clone)]
@@ -124,16 +135,12 @@ impl Auditor {
         Ok(())
     }
 
-    /// Appends one entry about what a caller does, visible to those whose account it names, or else to the caller.
+    /// Appends one entry about what a caller does, visible to those whose account it is about, as far as the caller reaches
+    /// it, or else to the caller.
     ///
     /// # Errors
     /// As [`Auditor::record`].
-    pub async fn record_for(
-        &self,
-        caller: &Caller,
-        mut entry: NewAudit,
-        account: Option<Username>,
-    ) -> Result<(), EngineError> {
+    pub async fn record_for(&self, caller: &Caller, mut entry: NewAudit, about: About) -> Result<(), EngineError> {
         entry.actor.clone_from(&caller.username);
         entry.account = caller.account_id;
         entry.owner = Some(caller.user_id).filter(|_| caller.account_id.is_none() && !caller.is_admin());
@@ -141,10 +148,15 @@ impl Auditor {
         self.db
             .write(move |tx| {
                 let now = Timestamp::now();
-                match &account {
-                    Some(name) => tx.append_audit_about(&entry, scope, name, now),
-                    None => tx.append_audit(&entry, now),
+                match &about {
+                    About::Account(name) => return tx.append_audit_about(&entry, scope, name, now),
+                    About::Job(id) if tx.job(scope, *id)?.is_some() => {
+                        entry.job = Some(*id);
+                        entry.account = None;
+                    }
+                    _ => {}
                 }
+                tx.append_audit(&entry, now)
             })
             .await?;
         self.mirror_soon();

@@ -105,6 +105,7 @@ impl Engine {
         })?;
         self.inner.work.notify_one();
         self.inner.audit.mirror_soon();
+        self.inner.events.job(queued.id);
         Ok(Outcome::Queued(Box::new(queued)))
     }
 

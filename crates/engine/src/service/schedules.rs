@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use wcp360_api::Access;
 use wcp360_store::audit::NewAudit;
 use wcp360_store::schedules::{DueSchedule, NewSchedule};
-use wcp360_store::{StoreError, Tx};
+use wcp360_store::{Scope, StoreError, Tx};
 use wcp360_types::api::schedule::{CreateSchedule, Schedule, ScheduledChange};
 use wcp360_types::{JobId, Problem, RequestId, ScheduleId};
 
@@ -138,7 +138,7 @@ fn fire(tx: &mut Tx<'_>, schedule: &DueSchedule, now: Timestamp) -> Result<(), E
             request_id,
             ..NewAudit::default()
         };
-        tx.append_audit(&entry, now)?;
+        tx.append_audit_about(&entry, Scope::All, &schedule.account, now)?;
     }
     Ok(tx.schedule_ran(schedule.id, outcome.as_ref().map(|job| *job).map_err(String::as_str), again, now)?)
 }

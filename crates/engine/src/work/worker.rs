@@ -98,8 +98,11 @@ impl Engine {
         let operation = job.request.operation.clone();
         let span = tracing::info_span!("job", id = %job.id, operation, account);
         let heart = tokio::spawn(heartbeat(self.clone(), job.id, job.lease_token));
+        let id = job.id;
+        self.inner.events.job(id);
         let outcome = self.steps(job).instrument(span.clone()).await;
         heart.abort();
+        self.inner.events.job(id);
         let _in = span.enter();
         match outcome {
             Ok((state, next)) => {
@@ -173,7 +176,8 @@ impl Engine {
         if let Some(position) = run.position() {
             steps[position].state = JobState::Running;
         }
-        self.inner
+        let cancelled = self
+            .inner
             .db
             .write(move |tx| {
                 let now = Timestamp::now();
@@ -187,7 +191,9 @@ impl Engine {
                 }
                 Ok(cancelled)
             })
-            .await
+            .await;
+        self.inner.events.job(id);
+        cancelled
     }
 
     async fn postpone(
@@ -268,6 +274,7 @@ impl Engine {
             action: job.request.operation.clone(),
             target: job.subject.account.as_ref().map(ToString::to_string),
             owner: Some(job.subject.owner_id),
+            account: job.subject.account_id,
             outcome: match state {
                 JobState::Succeeded => "succeeded",
                 JobState::Cancelled => "cancelled",

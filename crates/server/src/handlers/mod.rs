@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod domains;
+pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod node;
 pub(crate) mod packages;

@@ -10,6 +10,7 @@ pub(crate) async fn login(call: Call) -> Answer {
     let login: Login = call.body()?;
     call.note.target(login.username.chars().take(64).collect::<String>());
     let (caller, session) = call.engine().log_in(&call.origin.source, login).await?;
+    call.note.by(&caller);
     let identity = call.engine().identity(&caller).await?;
     let cookie = format!("{SESSION_COOKIE}={session}; {ATTRIBUTES}");
     Ok(Reply::ok(&identity).header(http::header::SET_COOKIE, &cookie))

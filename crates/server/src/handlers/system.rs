@@ -38,6 +38,6 @@ pub(crate) async fn health(call: Call) -> Answer {
 pub(crate) async fn metrics(call: Call) -> Answer {
     crate::observe::refresh(call.engine()).await?;
     let text = call.app.metrics.render();
-    let reply = Reply { status: StatusCode::OK, headers: Default::default(), body: text.into_bytes() };
+    let reply = Reply { status: StatusCode::OK, headers: Default::default(), body: text.into() };
     Ok(reply.header(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
 }

@@ -47,12 +47,7 @@ impl Tx<'_> {
     /// Feeds a verifier with the next `limit` entries after a position, and with their checkpoints; where to go on.
     ///
     /// Rows are taken as they are stored: what no parser would take is found to be altered, not refused.
-    pub fn verify_audit(
-        &mut self,
-        verifier: &mut Verifier,
-        after: u64,
-        limit: u32,
-    ) -> Result<Option<u64>, StoreError> {
+    pub fn verify_audit(&mut self, verifier: &mut Verifier, after: u64, limit: u32) -> Result<Option<u64>, StoreError> {
         let sql = format!("{} WHERE seq > $1 ORDER BY seq LIMIT $2", super::ENTRY);
         let rows = self.query(&sql, params![after, limit])?;
         let mut last = after;

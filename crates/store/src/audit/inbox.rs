@@ -111,15 +111,8 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub fn account_owner(
-        &mut self,
-        scope: Scope,
-        name: &Username,
-    ) -> Result<Option<(AccountId, UserId)>, StoreError> {
-        let sql = format!(
-            "SELECT id, owner_id FROM accounts WHERE username = $2 AND {}",
-            scope.condition("id")
-        );
+    pub fn account_owner(&mut self, scope: Scope, name: &Username) -> Result<Option<(AccountId, UserId)>, StoreError> {
+        let sql = format!("SELECT id, owner_id FROM accounts WHERE username = $2 AND {}", scope.condition("id"));
         let row = self.query_opt(&sql, params![scope.key(), name.as_str()])?;
         row.map(|row| {
             let c = columns("accounts", &row);

@@ -105,7 +105,8 @@ async fn sec_06_what_strangers_type_is_bounded_and_storable() {
 #[tokio::test]
 async fn sec_06_filters_find_what_fits_all_of_them() {
     on_every_database(async |db| {
-        let mut entries = vec![about("accounts.create", "alice"), about("accounts.delete", "bob"), about("users.create", "alice")];
+        let mut entries =
+            vec![about("accounts.create", "alice"), about("accounts.delete", "bob"), about("users.create", "alice")];
         entries[1].outcome = "refused".into();
         entries[1].actor = "sam".into();
         entries[2].source = "192.0.2.1".into();
@@ -165,7 +166,11 @@ async fn sec_06_everybody_sees_the_entries_about_their_own() {
         assert_eq!(all(Scope::Owner(two)).await, [5]);
         assert_eq!(all(Scope::Account(ids.0)).await, [4, 2, 1]);
         assert_eq!(all(Scope::Account(ids.1)).await, [0u64; 0]);
-        let drill = |account, owner| Wanted { account, owner, filter: AuditFilter { tenant: Some("x".into()), ..Default::default() } };
+        let drill = |account, owner| Wanted {
+            account,
+            owner,
+            filter: AuditFilter { tenant: Some("x".into()), ..Default::default() },
+        };
         assert_eq!(seqs(&db, Scope::All, drill(Some(ids.0), None)).await, [4, 2, 1]);
         assert_eq!(seqs(&db, Scope::All, drill(None, Some(one))).await, [4, 3, 2, 1]);
         assert_eq!(seqs(&db, Scope::Owner(two), drill(None, Some(one))).await, [0u64; 0]);
@@ -177,7 +182,9 @@ async fn sec_06_everybody_sees_the_entries_about_their_own() {
 async fn sec_06_the_database_is_verified_where_it_lies() {
     on_every_database(async |db| {
         let mut entries = vec![NewAudit { target: Some(key().public().to_string()), ..about(KEY_ACTION, "") }];
-        entries.extend((0..39).map(|n| NewAudit { detail: Some(format!("entry {n}")), ..about("accounts.create", "alice") }));
+        entries.extend(
+            (0..39).map(|n| NewAudit { detail: Some(format!("entry {n}")), ..about("accounts.create", "alice") }),
+        );
         record(&db, entries).await;
         write(&db, |tx| {
             for entry in tx.audit_after(0)?.iter().filter(|e| e.seq % 10 == 0) {

@@ -39,9 +39,8 @@ impl fmt::Display for Topic {
 impl FromStr for Topic {
     type Err = ValueError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unknown = || {
-            ValueError::new(format!("{text:?} is not a topic"), "use jobs, job:ID, accounts, alerts or audit")
-        };
+        let unknown =
+            || ValueError::new(format!("{text:?} is not a topic"), "use jobs, job:ID, accounts, alerts or audit");
         Ok(match text {
             "jobs" => Topic::Jobs,
             "accounts" => Topic::Accounts,
