@@ -240,7 +240,7 @@ fn refuse_foreign_origin(
 ) -> Result<(), Problem> {
     let by_cookie = caller.is_some_and(|c| c.via == "session") || operation.id == "session.login";
     // A handshake reads too, but what follows is read by who made it: another site's page (RFC 6455, 10.2).
-    let upgrades = operation.success.0 == 101;
+    let upgrades = operation.success.0 == 101 && headers.contains_key(http::header::UPGRADE);
     if (operation.method == Method::Get && !upgrades) || !by_cookie {
         return Ok(());
     }

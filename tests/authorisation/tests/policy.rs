@@ -188,7 +188,6 @@ pub(crate) const REFERENCES: &[Reference] = &[
     reference("audit.list",      1, Account,  "tenant={x}",  "", 200, 200),
     reference("audit.list",      0, Account,  "tenant={x}",  "", 200, 200),
     reference("audit.list",      1, Reseller, "tenant={x}",  "", 200, 200),
-    reference("audit.export",    1, Account,  "target={x}",  "", 200, 200),
     reference("audit.list",      1, Login,    "actor={x}",   "", 200, 200),
 ];
 
