@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wcp360-cli", &["wcp360-types", "wcp360-api", "wcp360-audit-chain"]),
     ("wcp360-supervisor", &[]),
     ("wcp360-bench", &["wcp360-types"]),
+    ("wcp360-bench-engine", &["wcp360-audit-chain", "wcp360-engine", "wcp360-store", "wcp360-types"]),
     ("wcp360-e2e", &["wcp360-types", "wcp360-api"]),
     // What it expects of the panel must not come from the panel.
     ("wcp360-authorisation", &[]),

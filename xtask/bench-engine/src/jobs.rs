@@ -5,6 +5,7 @@ use crate::{folder, line};
 use anyhow::{Result, ensure};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use wcp360_engine::audit::AuditFiles;
 use wcp360_engine::{Engine, Settings};
 use wcp360_store::{Db, Scope};
 use wcp360_types::JobId;
@@ -21,7 +22,11 @@ pub(crate) async fn measure(name: &str, db: Db, dir: &Path, jobs: usize, floor: 
         hostname: "bench.test".into(),
         http_port: 1,
         agent_socket: dir.join("no-agent.sock"),
-        audit_file: dir.join("audit.json"),
+        audit: AuditFiles {
+            mirror: dir.join("audit.json"),
+            position: dir.join("audit.position"),
+            key: dir.join("audit.key"),
+        },
         setup_token_file: dir.join("setup.token"),
         drift: Default::default(),
         workers: 16,
@@ -83,7 +88,7 @@ pub(crate) async fn measure(name: &str, db: Db, dir: &Path, jobs: usize, floor: 
     mirror.abort();
     let begun = Instant::now();
     engine.audit().mirror().await?;
-    let entries = db.read(|tx| tx.audit_last()).await?;
+    let entries = db.read(|tx| tx.audit_end()).await?.map_or(0, |(seq, _)| seq);
     line(
         &format!("audit entries chained, {name}"),
         &format!("{entries}, caught up in {}", millis(begun.elapsed())),

@@ -1,6 +1,7 @@
 //! Measures the job engine, the store and the API by themselves, beside the floor of the same machine in the same run:
 //! transactions that reach the disk, one after the other.
 
+mod audit;
 mod floor;
 mod jobs;
 mod reads;
@@ -15,9 +16,12 @@ use wcp360_store::Db;
 #[derive(Parser)]
 #[command(version)]
 struct Options {
-    /// Jobs per measurement
+    /// Jobs per measurement; 0: none
     #[arg(long, default_value_t = 20_000)]
     jobs: usize,
+    /// Entries of the audit trail; 0: none
+    #[arg(long, default_value_t = 1_000_000)]
+    audit: u64,
     /// Accounts in the database while reading
     #[arg(long, default_value_t = 10_000)]
     accounts: usize,
@@ -40,9 +44,15 @@ async fn run(options: &Options) -> Result<()> {
     println!("| what | figure | floor, same run | aim |");
     println!("|---|---|---|---|");
     let floor = floor::transactions(dir.path())?;
-    let sqlite = Db::open_sqlite(&dir.path().join("jobs.db")).await?;
-    jobs::measure("SQLite", sqlite, dir.path(), options.jobs, floor, "2,000/s").await?;
-    if let Some(url) = &options.postgres {
+    if options.jobs > 0 {
+        let sqlite = Db::open_sqlite(&dir.path().join("jobs.db")).await?;
+        jobs::measure("SQLite", sqlite, dir.path(), options.jobs, floor, "2,000/s").await?;
+    }
+    if options.audit > 0 {
+        let sqlite = Db::open_sqlite(&dir.path().join("audit.db")).await?;
+        audit::measure("SQLite", sqlite, dir.path(), options.audit).await?;
+    }
+    if let Some(url) = options.postgres.as_ref().filter(|_| options.jobs > 0) {
         let db = Db::open_postgres(url).await?;
         jobs::measure("PostgreSQL", db, dir.path(), options.jobs, floor, "1,500/s").await?;
     }
