@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+use wcp360_engine::audit::AuditFiles;
 use wcp360_engine::{Engine, Settings};
 use wcp360_store::{Db, Scope};
 use wcp360_types::JobId;
@@ -19,7 +20,11 @@ async fn engine(url: &str, dir: &Path, name: &str) -> Engine {
         hostname: "two.test".into(),
         http_port: 1,
         agent_socket: dir.join("no-agent.sock"),
-        audit_file: dir.join(format!("{name}.json")),
+        audit: AuditFiles {
+            mirror: dir.join(format!("{name}.json")),
+            position: dir.join(format!("{name}.position")),
+            key: dir.join(format!("{name}.key")),
+        },
         setup_token_file: dir.join(format!("{name}.token")),
         drift: Default::default(),
         workers: 6,
@@ -51,6 +56,13 @@ async fn eng_02_two_cores_do_every_job_once_and_lanes_in_order() {
             tokio::spawn(async move { engine.run_workers(stopping).await })
         })
         .collect();
+    // Who listens at one core hears of the other's jobs too (ENG-09).
+    let events = engines[0].events().clone();
+    let (_listening, mut heard) = (events.listen(), events.now());
+    let telling = tokio::spawn({
+        let (engine, stopping) = (engines[0].clone(), stopping.clone());
+        async move { engine.run_events(stopping).await }
+    });
     // Both are asked, for the same lanes.
     let mut asking = Vec::new();
     for lane in 0..LANES {
@@ -68,7 +80,20 @@ async fn eng_02_two_cores_do_every_job_once_and_lanes_in_order() {
         lanes.push(asked.await.unwrap());
     }
     let jobs = until_done(&engines[0]).await;
+    let mut ended = std::collections::BTreeSet::new();
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while ended.len() < LANES * EACH && std::time::Instant::now() < until {
+        for event in events.read(&mut heard, 100).unwrap() {
+            let told: serde_json::Value = serde_json::from_str(&event.text).unwrap();
+            if told["job"]["state"] == "succeeded" {
+                ended.insert(told["job"]["id"].as_str().unwrap().to_owned());
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(ended.len(), LANES * EACH, "events of the other core's jobs are missing");
     stop.send_replace(true);
+    telling.await.unwrap();
     for worker in workers {
         worker.await.unwrap().unwrap();
     }
@@ -87,7 +112,13 @@ async fn eng_02_two_cores_do_every_job_once_and_lanes_in_order() {
     engines[0].audit().mirror().await.unwrap();
     engines[1].audit().mirror().await.unwrap();
     let entries = engines[1].db().read(|tx| tx.audit_after(0)).await.unwrap();
-    assert_eq!(entries.len(), LANES * EACH);
+    let jobs_ended = entries.iter().filter(|entry| entry.job.is_some()).count();
+    // And one for each core's key.
+    assert_eq!((jobs_ended, entries.len()), (LANES * EACH, LANES * EACH + 2));
+    for engine in &engines {
+        let found = engine.audit().verify().await.unwrap();
+        assert!(found.ok && found.unsigned == 0, "{found:?}");
+    }
     assert!((1..).zip(&entries).all(|(seq, entry)| entry.seq == seq));
 }
 
