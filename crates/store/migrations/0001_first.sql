@@ -17,27 +17,60 @@ CREATE TABLE users (
 );
 CREATE INDEX users_account ON users (account_id);
 
+-- `id` names a session to people, `secret_hash` is what the browser's secret is looked up by.
 CREATE TABLE sessions (
     secret_hash  TEXT PRIMARY KEY,
+    id           TEXT NOT NULL UNIQUE,
     user_id      TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     source       TEXT NOT NULL,
+    user_agent   TEXT NOT NULL,
     created_at   BIGINT NOT NULL,
     last_seen_at BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL
 );
-CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_user ON sessions (user_id, id);
+CREATE INDEX sessions_end ON sessions (expires_at);
+
+-- Attempts to log in, as people see them. `network` and `agent` are source and user agent without what changes by itself.
+CREATE TABLE logins (
+    id          TEXT PRIMARY KEY,
+    user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    at          BIGINT NOT NULL,
+    outcome     TEXT NOT NULL,
+    reason      TEXT,
+    source      TEXT NOT NULL,
+    user_agent  TEXT NOT NULL,
+    network     TEXT NOT NULL,
+    agent       TEXT NOT NULL,
+    new_address BIGINT NOT NULL,
+    new_agent   BIGINT NOT NULL,
+    alert       BIGINT NOT NULL
+);
+CREATE INDEX logins_user ON logins (user_id, outcome, id);
+CREATE INDEX logins_at ON logins (at);
 
 CREATE TABLE tokens (
-    id           TEXT PRIMARY KEY,
-    user_id      TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    name         TEXT NOT NULL,
-    secret_hash  TEXT NOT NULL,
-    scopes       TEXT,
-    created_at   BIGINT NOT NULL,
-    expires_at   BIGINT,
-    last_used_at BIGINT
+    id             TEXT PRIMARY KEY,
+    user_id        TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name           TEXT NOT NULL,
+    secret_hash    TEXT NOT NULL,
+    scopes         TEXT,
+    networks       TEXT,
+    created_at     BIGINT NOT NULL,
+    rotated_at     BIGINT,
+    expires_at     BIGINT,
+    last_used_at   BIGINT,
+    last_used_from TEXT,
+    uses           BIGINT NOT NULL
 );
-CREATE INDEX tokens_user ON tokens (user_id);
+CREATE INDEX tokens_user ON tokens (user_id, id);
+
+-- The panel's own secrets that must be read back, each sealed with a key that is not in the database.
+CREATE TABLE secrets (
+    name       TEXT PRIMARY KEY,
+    sealed     TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
 
 CREATE TABLE packages (
     name       TEXT PRIMARY KEY,

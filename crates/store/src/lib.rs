@@ -9,10 +9,12 @@ pub mod audit;
 mod db;
 pub mod error;
 pub mod jobs;
+pub mod logins;
 pub mod packages;
 mod row;
 pub mod schedules;
 mod scope;
+pub mod sealed;
 pub mod sessions;
 pub mod settings;
 #[cfg(test)]

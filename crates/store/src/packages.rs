@@ -4,9 +4,9 @@ use crate::db::{Row, params};
 use crate::row::{columns, decode_cursor, page, to_json};
 use crate::{Scope, StoreError, Tx};
 use jiff::Timestamp;
-use wcp360_types::api::package::{Package, PackageSpec, Visibility};
+use wcp360_types::api::package::{Package, PackageSpec, SecurityPolicy, Visibility};
 use wcp360_types::api::page::Page;
-use wcp360_types::{PackageName, UserId};
+use wcp360_types::{AccountId, PackageName, UserId};
 
 /// Who sees which packages: everybody the public ones of administrators, resellers their own besides.
 fn visible(scope: Scope) -> &'static str {
@@ -129,5 +129,13 @@ impl Tx<'_> {
         let owner = owner.map(|id| id.to_string()).unwrap_or_default();
         let done = self.execute(sql, params![name.as_str(), owner])?;
         Ok(done > 0)
+    }
+
+    /// The security rules of an account's package; those of no package if there is no such account.
+    pub fn security_policy(&mut self, account: AccountId) -> Result<SecurityPolicy, StoreError> {
+        let sql = "SELECT p.name, p.spec FROM accounts a JOIN packages p ON p.name = a.package WHERE a.id = $1";
+        let row = self.query_opt(sql, params![account])?;
+        let spec = row.map(|row| columns("packages", &row).json::<PackageSpec>("spec")).transpose()?;
+        Ok(spec.map(|spec| spec.security).unwrap_or_default())
     }
 }

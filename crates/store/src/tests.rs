@@ -1,5 +1,7 @@
 //! The store against a real SQLite file, and against PostgreSQL where `WCP360_TEST_POSTGRES` names one.
 
+mod identity;
+
 use crate::accounts::NewAccount;
 use crate::jobs::{NewJob, Request, Subject};
 use crate::users::StoredUser;

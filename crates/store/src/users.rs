@@ -124,6 +124,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Replaces the hash of a password that stays the same. Sessions go on.
+    pub fn rehash_password(&mut self, user: UserId, hash: &str) -> Result<(), StoreError> {
+        self.execute("UPDATE users SET password_hash = $2 WHERE id = $1", params![user, hash])?;
+        Ok(())
+    }
+
     /// Removes a person, their sessions and tokens.
     pub fn delete_user(&mut self, user: UserId) -> Result<(), StoreError> {
         self.execute("DELETE FROM users WHERE id = $1", params![user])?;

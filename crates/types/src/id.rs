@@ -69,3 +69,11 @@ uuid_id!(
     /// An API token.
     TokenId
 );
+uuid_id!(
+    /// A session, in lists: the secret that the browser holds is another one.
+    SessionId
+);
+uuid_id!(
+    /// One attempt to log in.
+    LoginId
+);

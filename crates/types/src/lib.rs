@@ -6,6 +6,7 @@ pub mod id;
 pub mod limits;
 pub mod manifest;
 pub mod name;
+pub mod network;
 pub mod node;
 pub mod path;
 pub mod plan;
@@ -14,8 +15,9 @@ pub mod revision;
 pub mod role;
 pub mod validated;
 
-pub use id::{AccountId, JobId, OperationId, RequestId, ScheduleId, TokenId, UserId};
+pub use id::{AccountId, JobId, LoginId, OperationId, RequestId, ScheduleId, SessionId, TokenId, UserId};
 pub use name::{Domain, EmailAddress, PackageName, Username};
+pub use network::Network;
 pub use path::DocumentRoot;
 pub use problem::{FieldError, Problem};
 pub use revision::Revision;

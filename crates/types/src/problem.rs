@@ -30,6 +30,9 @@ pub struct Problem {
     /// Finds the request in the logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// Seconds to wait before the request is repeated, also in the header `Retry-After` (RFC 9110, section 10.2.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -42,6 +45,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             request_id: None,
+            retry_after: None,
         }
     }
 
@@ -99,9 +103,10 @@ impl Problem {
         problem
     }
 
-    /// 429: too many attempts.
-    pub fn too_many_requests(detail: impl Into<String>) -> Self {
-        Self::new(429, "too-many-requests", "Too many requests", detail)
+    /// 429: too many attempts; `seconds` from now they are welcome again.
+    pub fn too_many_requests(seconds: u64, detail: impl Into<String>) -> Self {
+        let problem = Self::new(429, "too-many-requests", "Too many requests", detail);
+        Self { retry_after: Some(seconds), ..problem }
     }
 
     /// 500: our fault; the details are in the log, not here.

@@ -10,6 +10,7 @@ pub mod maintenance;
 pub mod package;
 pub mod page;
 pub mod schedule;
+pub mod secrets;
 pub mod session;
 pub mod setup;
 pub mod system;
