@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use wcp360_api::Permission;
 use wcp360_store::Scope;
 use wcp360_store::users::StoredUser;
-use wcp360_types::{AccountId, Role, UserId};
+use wcp360_types::{AccountId, Network, Role, SessionId, TokenId, UserId};
 
 /// Somebody whose identity was verified.
 #[derive(Debug, Clone)]
@@ -19,12 +19,18 @@ pub struct Caller {
     pub account_id: Option<AccountId>,
     /// For a token: the permissions it is limited to.
     pub limited_to: Option<Vec<Permission>>,
-    /// `session` or `token`.
+    /// `session`, `token` or `jwt`.
     pub via: &'static str,
-    /// When the session or token ends.
+    /// When the session, token or JWT ends.
     pub expires_at: Option<Timestamp>,
     /// For a session: the hash of its secret.
     pub session: Option<String>,
+    /// For a session, or a JWT minted from one: its name.
+    pub session_id: Option<SessionId>,
+    /// For a token, or a JWT minted from one: its name.
+    pub token_id: Option<TokenId>,
+    /// For a token, or a JWT minted from one: the networks it may be used from.
+    pub networks: Option<Vec<Network>>,
 }
 
 /// Where a request came from, for audit, log and limits.
@@ -48,6 +54,9 @@ impl Caller {
             via,
             expires_at,
             session: None,
+            session_id: None,
+            token_id: None,
+            networks: None,
         }
     }
 

@@ -1,12 +1,16 @@
 //! The engine: what services and workers share.
 
 use crate::EngineError;
+use crate::admission::Admission;
 use crate::audit::{AuditFiles, Auditor};
 use crate::events::Events;
 use crate::gateway::Gateway;
 use crate::guard::Guard;
+use crate::identity::{Minting, Uses};
+use crate::security_log::SecurityLog;
+use crate::vault::Vault;
 use jiff::Timestamp;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -30,6 +34,10 @@ pub struct Settings {
     pub setup_token_file: PathBuf,
     /// How often the machine is compared with the manifests, and what is done about differences.
     pub drift: DriftConfig,
+    /// What firewalls watch for: failed logins, one line each.
+    pub security_file: PathBuf,
+    /// The keys that seal what must be read back; made at the first start.
+    pub secrets_file: PathBuf,
     /// Jobs that are worked on at the same time.
     pub workers: usize,
 }
@@ -47,6 +55,13 @@ pub(crate) struct Inner {
     pub(crate) audit: Auditor,
     pub(crate) events: Events,
     pub(crate) guard: Guard,
+    pub(crate) admission: Admission,
+    pub(crate) security_log: SecurityLog,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) minting: Minting,
+    pub(crate) uses: Uses,
+    /// Wakes who seals values anew.
+    pub(crate) reseal: Notify,
     pub(crate) gateway: Gateway,
     pub(crate) settings: Settings,
     /// Wakes workers when there is work.
@@ -63,14 +78,22 @@ impl Engine {
     /// An engine over an open database.
     ///
     /// # Errors
-    /// The database's.
+    /// The database's; the keys to its sealed values are lost or can't be read.
     pub async fn new(db: Db, settings: Settings) -> Result<Self, EngineError> {
         let events = Events::default();
         let audit = Auditor::open(db.clone(), &settings.audit, events.clone()).await?;
+        let vault = Self::open_vault(&db, &settings.secrets_file).await?;
+        let minting = Minting::load(&db, &vault).await?;
         let inner = Inner {
             agent: AgentClient::new(&settings.agent_socket),
             gateway: Gateway { port: settings.http_port },
             guard: Guard::default(),
+            admission: Admission::default(),
+            security_log: SecurityLog::new(&settings.security_file),
+            vault: Arc::new(vault),
+            minting,
+            uses: Uses::default(),
+            reseal: Notify::new(),
             work: Notify::new(),
             clock: Notify::new(),
             reconciled: Mutex::new(Timestamp::now()),
@@ -81,6 +104,15 @@ impl Engine {
             settings,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Opens the file of the keys. Where the database holds sealed values, a missing one is not replaced.
+    async fn open_vault(db: &Db, file: &Path) -> Result<Vault, EngineError> {
+        let sealed: u64 = db.read(|tx| tx.sealed_counts()).await?.values().sum();
+        if sealed > 0 && !Vault::exists(file) {
+            return Err(EngineError::KeysLost { path: file.display().to_string(), values: sealed });
+        }
+        Ok(Vault::open(file)?)
     }
 
     /// The database, for reads that need no decision.

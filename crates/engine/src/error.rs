@@ -1,5 +1,6 @@
 //! What can go wrong in the engine, and how it is told to callers.
 
+use crate::vault::VaultError;
 use wcp360_agent_proto::{AgentError, AgentErrorCode};
 use wcp360_store::StoreError;
 use wcp360_types::Problem;
@@ -16,6 +17,20 @@ pub enum EngineError {
     /// The agent.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// The keys that seal secrets.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The database holds sealed values, and the file of their keys is gone.
+    #[error(
+        "{path} is missing, and {values} values in the database are sealed with its keys; restore it from the backup, or start \
+         wcp360-core once with --forget-sealed-values to go on without them"
+    )]
+    KeysLost {
+        /// Where the file should be.
+        path: String,
+        /// How many values.
+        values: u64,
+    },
 }
 
 impl EngineError {
@@ -28,6 +43,10 @@ impl EngineError {
                 Problem::internal()
             }
             EngineError::Agent(error) => agent_problem(&error),
+            error @ (EngineError::Vault(_) | EngineError::KeysLost { .. }) => {
+                tracing::error!(%error, "sealed values can't be used");
+                Problem::internal()
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here speaks HTTP to callers and nothing holds a privilege; effects on the machine go through the agent.
 
+mod admission;
 pub mod audit;
 pub mod caller;
 pub mod change;
@@ -12,9 +13,13 @@ mod gateway;
 mod guard;
 pub mod identity;
 pub mod password;
+mod place;
 mod policy;
+pub mod rate;
 pub mod secret;
+mod security_log;
 pub mod service;
+pub mod vault;
 mod work;
 
 pub use caller::{Caller, Origin};

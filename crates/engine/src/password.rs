@@ -1,13 +1,22 @@
-//! Passwords: Argon2id, at most two computations at a time.
+//! Passwords: Argon2id, at most two computations at a time (SEC-02).
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use std::sync::LazyLock;
-use tokio::sync::Semaphore;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use wcp360_types::Problem;
 
 /// Each hash takes 19 MiB; a flood of logins must not take the machine's memory.
-static AT_A_TIME: Semaphore = Semaphore::const_new(2);
+static TURNS: Turns = Turns::new();
+/// How many may wait for their turn: with 50 ms each, the last one waits for about two seconds.
+const LINE: usize = 64;
+/// Longer ones are no passwords of anybody, see [`check`].
+const LONGEST: usize = 256;
+
+/// OWASP's minimum for Argon2id: 19 MiB, two passes, one lane.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
 
 /// Passwords that are tried first by everybody who guesses.
 const COMMON: &[&str] = &[
@@ -40,8 +49,7 @@ const COMMON: &[&str] = &[
 ];
 
 fn hasher() -> Argon2<'static> {
-    // OWASP's minimum for Argon2id: 19 MiB, two passes, one lane.
-    let params = Params::new(19 * 1024, 2, 1, None).expect("these parameters are valid");
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None).expect("these parameters are valid");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
@@ -63,7 +71,7 @@ pub fn check(field: &str, password: &str, username: &str) -> Result<(), Problem>
     if length < 8 {
         return Err(Problem::invalid(field, format!("it has {length} characters; use at least 8, better 15")));
     }
-    if password.len() > 256 {
+    if password.len() > LONGEST {
         return Err(Problem::invalid(field, "it has more than 256 bytes; use a shorter one"));
     }
     let lower = password.to_lowercase();
@@ -73,24 +81,79 @@ pub fn check(field: &str, password: &str, username: &str) -> Result<(), Problem>
     Ok(())
 }
 
-/// Hashes a password.
-pub async fn hash(password: String) -> String {
-    let _turn = AT_A_TIME.acquire().await;
-    tokio::task::spawn_blocking(move || hash_now(&password)).await.expect("hashing does not panic")
+/// What comparing a password gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// Whether it is the right one.
+    pub fits: bool,
+    /// Whether its hash was made with weaker parameters than today's: it should be made anew.
+    pub outdated: bool,
+    /// The work that was done, in KiB of memory times passes. The same for a name that does not exist.
+    pub work: u64,
 }
 
-/// Whether a password fits a hash; takes as long when there is no hash.
-pub async fn verify(password: String, hash: Option<String>) -> bool {
-    let _turn = AT_A_TIME.acquire().await;
-    tokio::task::spawn_blocking(move || {
-        let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| NOBODY.clone());
-        let fits =
-            PasswordHash::new(&hash).is_ok_and(|parsed| hasher().verify_password(password.as_bytes(), &parsed).is_ok());
-        fits && known
-    })
-    .await
-    .unwrap_or(false)
+/// Two compute, some wait, all others are turned away.
+struct Turns {
+    at_a_time: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl Turns {
+    const fn new() -> Self {
+        Self { at_a_time: Semaphore::const_new(2), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Waits for a turn, which ends when it is dropped.
+    async fn next(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        struct Place<'t>(&'t AtomicUsize);
+        impl Drop for Place<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _place = Place(&self.waiting);
+        if before >= LINE {
+            return Err(Problem::unavailable("Too many people are logging in; try again in a few seconds."));
+        }
+        self.at_a_time.acquire().await.map_err(|_| Problem::internal())
+    }
+}
+
+/// Hashes a password.
+///
+/// # Errors
+/// 503 if too many others are waiting.
+pub async fn hash(password: String) -> Result<String, Problem> {
+    let _turn = TURNS.next().await?;
+    tokio::task::spawn_blocking(move || hash_now(&password)).await.map_err(|_| Problem::internal())
+}
+
+/// Compares a password with a hash; does the same work when there is no hash.
+///
+/// # Errors
+/// 503 if too many others are waiting.
+pub async fn verify(password: String, hash: Option<String>) -> Result<Checked, Problem> {
+    let _turn = TURNS.next().await?;
+    tokio::task::spawn_blocking(move || verify_now(&password, hash)).await.map_err(|_| Problem::internal())
+}
+
+fn verify_now(password: &str, hash: Option<String>) -> Checked {
+    let known = hash.is_some();
+    let hash = hash.unwrap_or_else(|| NOBODY.clone());
+    let refused = Checked { fits: false, outdated: false, work: 0 };
+    let Ok(parsed) = PasswordHash::new(&hash) else { return refused };
+    let Ok(params) = Params::try_from(&parsed) else { return refused };
+    // The parameters are those of the hash, so that older ones can still be compared.
+    let fits = hasher().verify_password(password.as_bytes(), &parsed).is_ok();
+    let weaker = params.m_cost() < MEMORY_KIB || params.t_cost() < PASSES || parsed.algorithm.as_str() != "argon2id";
+    let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
+    Checked { fits: fits && known && password.len() <= LONGEST, outdated: weaker, work }
+}
+
+/// Has ready what unknown names are compared with, so that the first of them takes no longer.
+pub(crate) async fn prepare() {
+    let _ = tokio::task::spawn_blocking(|| LazyLock::force(&NOBODY).len()).await;
 }
 
 #[cfg(test)]
@@ -99,11 +162,49 @@ mod tests {
 
     #[tokio::test]
     async fn sec_02_argon2id_round_trip() {
-        let hash = hash("correct horse battery".into()).await;
+        let hash = hash("correct horse battery".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(verify("correct horse battery".into(), Some(hash.clone())).await);
-        assert!(!verify("wrong".into(), Some(hash)).await);
-        assert!(!verify("nobody has this password".into(), None).await);
+        let right = verify("correct horse battery".into(), Some(hash.clone())).await.unwrap();
+        assert!(right.fits && !right.outdated);
+        assert!(!verify("wrong".into(), Some(hash)).await.unwrap().fits);
+    }
+
+    #[tokio::test]
+    async fn sec_02_a_name_that_does_not_exist_costs_the_same_work() {
+        let hash = hash("correct horse battery".into()).await.unwrap();
+        let known = verify("wrong".into(), Some(hash)).await.unwrap();
+        let unknown = verify("wrong".into(), None).await.unwrap();
+        assert_eq!(known, unknown);
+        assert_eq!(unknown.work, 19 * 1024 * 2);
+        let guessed = verify("nobody has this password".into(), None).await.unwrap();
+        assert_eq!(guessed, unknown, "and nobody gets in");
+    }
+
+    #[tokio::test]
+    async fn sec_02_weaker_hashes_are_found() {
+        let salt = SaltString::encode_b64(b"sixteen bytes of").unwrap();
+        let weak = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8 * 1024, 1, 1, None).unwrap());
+        let hash = weak.hash_password(b"correct horse battery", &salt).unwrap().to_string();
+        let checked = verify("correct horse battery".into(), Some(hash.clone())).await.unwrap();
+        assert!(checked.fits && checked.outdated);
+        assert!(!verify("wrong".into(), Some(hash)).await.unwrap().fits);
+        assert!(!verify("x".into(), Some("$argon2id$broken".into())).await.unwrap().fits);
+    }
+
+    #[tokio::test]
+    async fn sec_02_a_flood_is_turned_away_instead_of_waited_for() {
+        static FLOODED: Turns = Turns::new();
+        let held = (FLOODED.next().await.unwrap(), FLOODED.next().await.unwrap());
+        let waiting: Vec<_> = (0..LINE).map(|_| tokio::spawn(FLOODED.next())).collect();
+        while FLOODED.waiting.load(Ordering::Relaxed) < LINE {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(FLOODED.next().await.map(drop).unwrap_err().status, 503);
+        drop(held);
+        for turn in waiting {
+            assert!(turn.await.unwrap().is_ok());
+        }
+        assert!(FLOODED.next().await.is_ok(), "the line is empty again");
     }
 
     #[test]

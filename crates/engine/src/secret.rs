@@ -18,7 +18,7 @@ pub fn hash(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -41,6 +41,11 @@ impl ApiToken {
     /// A new one.
     pub fn generate() -> Self {
         Self { id: TokenId::new(), secret: random_hex(32) }
+    }
+
+    /// One with a new secret for a token that exists.
+    pub fn renew(id: TokenId) -> Self {
+        Self { id, secret: random_hex(32) }
     }
 
     /// Reads one; `None` if it is mistyped or none of ours.

@@ -32,7 +32,7 @@ impl Engine {
             Some(text) => {
                 password::check("password", text, request.username.as_str())?;
                 // A plan must not cost a hash.
-                if how.dry_run { None } else { Some(password::hash(text.clone()).await) }
+                if how.dry_run { None } else { Some(password::hash(text.clone()).await?) }
             }
             None => None,
         };

@@ -1,6 +1,6 @@
 //! Administrators and resellers, and passwords.
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Origin};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::{identity, password};
@@ -37,7 +37,7 @@ impl Engine {
             role: request.role,
             account_id: None,
             suspended: false,
-            password_hash: Some(password::hash(request.password).await),
+            password_hash: Some(password::hash(request.password).await?),
             max_accounts: request.max_accounts,
         };
         let stored = user.clone();
@@ -73,26 +73,36 @@ impl Engine {
     ///
     /// # Errors
     /// There is no such person for the caller, the current password is wrong, the new one is weak.
-    pub async fn set_password(&self, caller: &Caller, name: &str, request: SetPassword) -> Result<(), EngineError> {
+    pub async fn set_password(
+        &self,
+        origin: &Origin,
+        caller: &Caller,
+        name: &str,
+        request: SetPassword,
+    ) -> Result<(), EngineError> {
+        if caller.limited_to.is_some() {
+            // Who sets a password can log in with it, and then has all the rights that a limited token was not given.
+            return Err(
+                Problem::forbidden("A limited token sets no password; use an unlimited one, or a session.").into()
+            );
+        }
         let user = self.user_by_name(name).await?;
         let user = match user {
             Some(user) if user.id == caller.user_id => {
-                let current = request.current_password.unwrap_or_default();
-                if caller.via == "session" && !password::verify(current, user.password_hash.clone()).await {
-                    return Err(Problem::invalid("current_password", "it is not right; try again").into());
-                }
+                self.step_up(origin, caller, "current_password", request.current_password).await?;
                 user
             }
             Some(user) if self.administers(caller, &user).await? => user,
             _ => return Err(Problem::not_found("user", name).into()),
         };
         password::check("password", &request.password, &user.username)?;
-        let hash = password::hash(request.password).await;
+        let hash = password::hash(request.password).await?;
         Ok(self.inner.db.write(move |tx| tx.set_password(user.id, &hash)).await?)
     }
 
-    /// Whether a caller may set somebody else's password: those below, within the tenant tree.
-    async fn administers(&self, caller: &Caller, user: &StoredUser) -> Result<bool, EngineError> {
+    /// Whether somebody else is below a caller, within the tenant tree: the caller may set the password, see logins, sessions
+    /// and tokens, and end them.
+    pub(crate) async fn administers(&self, caller: &Caller, user: &StoredUser) -> Result<bool, EngineError> {
         Ok(match (caller.role, user.role) {
             (Role::Root, _) => true,
             (Role::Admin, Role::Reseller | Role::Client) => true,
