@@ -48,6 +48,10 @@ permissions! {
     UsersManage = "users.manage" [Root Admin];
     /// Use one's own login: password, tokens, sessions.
     SelfManage = "self.manage" [Root Admin Reseller Client];
+    /// See and end logins, sessions and tokens of people below.
+    AccessManage = "access.manage" [Root Admin Reseller];
+    /// Replace the keys that seal the panel's secrets.
+    SecretsManage = "secrets.manage" [Root];
     /// Read the audit trail.
     AuditRead = "audit.read" [Root Admin Reseller Client];
     /// Take the audit trail away.

@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
 use wcp360_api::Permission;
+use wcp360_engine::audit::AuditFiles;
 use wcp360_engine::identity::Attempt;
 use wcp360_engine::{Caller, Engine, EngineError, Origin, Settings, password};
 use wcp360_store::users::StoredUser;
@@ -25,7 +26,11 @@ fn settings(dir: &Path) -> Settings {
         hostname: "panel.test".into(),
         http_port: 80,
         agent_socket: dir.join("no-agent.sock"),
-        audit_file: dir.join("audit.json"),
+        audit: AuditFiles {
+            mirror: dir.join("audit.json"),
+            position: dir.join("audit.position"),
+            key: dir.join("audit.key"),
+        },
         security_file: dir.join("security.log"),
         secrets_file: dir.join("secrets.key"),
         setup_token_file: dir.join("setup.token"),
@@ -79,11 +84,11 @@ impl Panel {
     }
 
     async fn by_token(&self, text: &str, source: &str) -> Result<Caller, u16> {
-        self.engine.by_token(text, &from(source)).await.map_err(|error| error.into_problem().status)
+        self.engine.by_token(text, &from(source), true).await.map_err(|error| error.into_problem().status)
     }
 
     async fn by_jwt(&self, text: &str) -> Result<Caller, u16> {
-        let verified = self.engine.by_jwt(text, Audience::Api, &from("203.0.113.9")).await;
+        let verified = self.engine.by_jwt(text, Audience::Api, &from("203.0.113.9"), true).await;
         verified.map_err(|error| error.into_problem().status)
     }
 
@@ -119,7 +124,7 @@ async fn sec_02_a_jwt_ends_with_what_it_was_minted_from() {
     assert_eq!((known.via, known.user_id, known.session_id), ("jwt", id, caller.session_id));
     assert!(known.may(Permission::UsersManage) && known.session.is_none());
     // For WebSockets another one is needed.
-    let elsewhere = panel.engine.by_jwt(&jwt, Audience::Ws, &from("local")).await;
+    let elsewhere = panel.engine.by_jwt(&jwt, Audience::Ws, &from("local"), true).await;
     assert_eq!(elsewhere.unwrap_err().into_problem().status, 401);
     // It makes no other credentials.
     assert_eq!(panel.engine.mint_jwt(&known, &MintJwt::default()).err().unwrap().status, 403);
@@ -181,7 +186,7 @@ async fn sec_02_a_jwt_has_the_scopes_it_was_given_and_no_more() {
     let by_jwt = panel.by_jwt(&jwt).await.unwrap();
     assert!(by_jwt.may(Permission::JobsRead) && !by_jwt.may(Permission::AccountsRead));
     assert_eq!(by_jwt.token_id, Some(made.token.id));
-    let elsewhere = panel.engine.by_jwt(&jwt, Audience::Api, &from("198.51.100.1")).await;
+    let elsewhere = panel.engine.by_jwt(&jwt, Audience::Api, &from("198.51.100.1"), true).await;
     assert_eq!(elsewhere.unwrap_err().into_problem().status, 403);
     panel.engine.revoke_token(&caller, None, made.token.id).await.unwrap();
     assert_eq!(panel.by_jwt(&jwt).await.unwrap_err(), 401, "its token was revoked");
@@ -202,7 +207,7 @@ async fn sec_02_sessions_rotate_are_listed_and_revoked() {
     let login = Login { username: "boss".into(), password: PASSWORD.into() };
     let (caller, second) = panel.engine.log_in(&from("203.0.113.9"), attempt, login).await.unwrap();
     assert_ne!(first, second);
-    assert!(panel.engine.by_session(&first).await.is_err(), "the session that the browser held has ended");
+    assert!(panel.engine.by_session(&first, true).await.is_err(), "the session that the browser held has ended");
     let (_, third) = panel.session("boss").await;
     let list = panel.engine.sessions(&caller, None, 10, None).await.unwrap().items;
     assert_eq!(list.iter().filter(|s| s.current).count(), 1);
@@ -211,8 +216,8 @@ async fn sec_02_sessions_rotate_are_listed_and_revoked() {
         (2, "Firefox/129.0??X", "203.0.113.9")
     );
     panel.engine.revoke_sessions(&caller, None).await.unwrap();
-    assert!(panel.engine.by_session(&third).await.is_err());
-    assert!(panel.engine.by_session(&second).await.is_ok(), "the one that asked stays");
+    assert!(panel.engine.by_session(&third, true).await.is_err());
+    assert!(panel.engine.by_session(&second, true).await.is_ok(), "the one that asked stays");
 
     // People below are reached, people above and beside are not there.
     let (reseller, theirs) = panel.session("other").await;
@@ -224,7 +229,7 @@ async fn sec_02_sessions_rotate_are_listed_and_revoked() {
     let id = caller.session_id.unwrap();
     assert!(panel.engine.revoke_session(&reseller, None, id).await.is_err(), "somebody else's, by its name");
     panel.engine.revoke_sessions(&caller, Some("other")).await.unwrap();
-    assert!(panel.engine.by_session(&theirs).await.is_err());
+    assert!(panel.engine.by_session(&theirs, true).await.is_err());
 }
 
 #[tokio::test]
@@ -278,7 +283,7 @@ async fn sec_02_a_weaker_hash_is_made_anew_at_login() {
     let hash = panel.engine.db().read::<_, StoreError, _>(move |tx| tx.user(id)).await.unwrap().unwrap().password_hash;
     assert!(hash.unwrap().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     panel.session("boss").await;
-    assert!(panel.engine.by_session(&before).await.is_ok(), "sessions go on");
+    assert!(panel.engine.by_session(&before, true).await.is_ok(), "sessions go on");
 }
 
 #[tokio::test]
@@ -357,7 +362,7 @@ async fn sec_10_keys_rotate_under_way_and_lost_keys_stop_the_start() {
     let db = Db::open_sqlite(&panel.dir.path().join("state.db")).await.unwrap();
     let again = Engine::new(db, settings(panel.dir.path())).await.unwrap();
     let jwt = panel.jwt(&caller, None);
-    assert!(again.by_jwt(&jwt, Audience::Api, &from("local")).await.is_ok());
+    assert!(again.by_jwt(&jwt, Audience::Api, &from("local"), true).await.is_ok());
     assert_eq!(again.secrets().await.unwrap().current, status.current);
 
     std::fs::remove_file(panel.dir.path().join("secrets.key")).unwrap();

@@ -1,6 +1,8 @@
 //! What happens around every handler: identify, authorise, record, call, answer.
 
+use crate::authenticate::{authenticate, session_of};
 use crate::call::{Answer, App, AuditNote, Call};
+use crate::limits::Quotas;
 use crate::listen::Arrival;
 use crate::record::{self, record};
 use axum::body::Body;
@@ -17,13 +19,11 @@ use std::time::Instant;
 use tracing::Instrument;
 use wcp360_api::{Access, Effect, Method, Operation, Permission};
 use wcp360_engine::{Caller, EngineError, Origin};
+use wcp360_types::api::session::Audience;
 use wcp360_types::{Problem, RequestId};
 
 /// A handler of one operation.
 pub(crate) type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
-
-/// The cookie of a session. The prefix makes browsers insist on HTTPS, no Domain and path `/`.
-pub(crate) const SESSION_COOKIE: &str = "__Host-wcp360";
 
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -42,8 +42,9 @@ pub(crate) async fn dispatch(
     let source = source_of(&request);
     let span = tracing::info_span!("request", request_id, operation = operation.id, source);
     let origin = Origin { source, request_id: request_id.clone() };
+    let quotas = Quotas::default();
     let mut response = async {
-        match answer(app, operation, handler, request, origin).await {
+        match answer(app, operation, handler, request, origin, &quotas).await {
             Ok(response) => response,
             Err(problem) => {
                 let mut problem = problem;
@@ -55,6 +56,7 @@ pub(crate) async fn dispatch(
     }
     .instrument(span.clone())
     .await;
+    quotas.write(response.headers_mut());
     add_headers(&mut response, &request_id);
     let status = response.status().as_u16();
     let seconds = begun.elapsed().as_secs_f64();
@@ -89,6 +91,7 @@ async fn answer(
     handler: Handler,
     request: Request<Body>,
     origin: Origin,
+    quotas: &Quotas,
 ) -> Result<Response<Body>, Problem> {
     let from_gateway = request.extensions().get::<Arrival>() == Some(&Arrival::Gateway);
     let (mut parts, body) = request.into_parts();
@@ -102,7 +105,7 @@ async fn answer(
         note.target(target.chars().take(128).collect::<String>());
     }
     note.concerns(record::about(operation, &params, None));
-    let caller = match admit(&app, operation, &parts.headers, from_gateway).await {
+    let caller = match admit(&app, operation, &parts.headers, from_gateway, &origin, quotas).await {
         Ok(caller) => caller,
         Err((caller, problem)) => {
             // Nobody at all who only reads is no news.
@@ -170,8 +173,14 @@ async fn admit(
     operation: &Operation,
     headers: &HeaderMap,
     from_gateway: bool,
+    origin: &Origin,
+    quotas: &Quotas,
 ) -> Result<Option<Caller>, (Option<Caller>, Problem)> {
-    let caller = authenticate(app, headers, true).await;
+    quotas.admit_address(app, operation, origin).map_err(|problem| (None, problem))?;
+    let caller = authenticate(app, headers, audience(operation), origin, true).await;
+    if let Ok(Some(caller)) = &caller {
+        quotas.admit_caller(app, caller, origin).await.map_err(|problem| (Some(caller.clone()), problem))?;
+    }
     let caller = match operation.access {
         Access::Public => caller.ok().flatten(),
         Access::Needs(permission) => {
@@ -180,6 +189,9 @@ async fn admit(
             if !caller.may(permission) {
                 let detail = format!("This needs the permission \"{}\", which you don't have.", permission.as_str());
                 return Err((Some(caller), Problem::forbidden(detail)));
+            }
+            if let Err(problem) = refuse_changes_by_jwt(operation, permission, &caller) {
+                return Err((Some(caller), problem));
             }
             let own = matches!(operation.effect, Effect::Change) && permission == Permission::SelfManage;
             if operation.effect != Effect::Read && !own {
@@ -210,25 +222,18 @@ fn named_in_body(call: &Call) -> Option<String> {
     body.get(field)?.as_str().map(str::to_owned)
 }
 
-/// The caller by token or session; `None` if neither was sent. The one place that says who somebody is. Without `uses` a
-/// session is looked at and not kept awake.
-pub(crate) async fn authenticate(app: &App, headers: &HeaderMap, uses: bool) -> Result<Option<Caller>, Problem> {
-    if let Some(value) = headers.get(http::header::AUTHORIZATION) {
-        let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let token = token.ok_or_else(|| Problem::unauthenticated("Use \"Authorization: Bearer <token>\"."))?;
-        return app.engine.by_token(token.trim()).await.map(Some).map_err(EngineError::into_problem);
-    }
-    match session_of(headers) {
-        Some(session) if uses => app.engine.by_session(session).await.map(Some).map_err(EngineError::into_problem),
-        Some(session) => app.engine.recheck_session(session).await.map(Some).map_err(EngineError::into_problem),
-        None => Ok(None),
-    }
+/// What a JWT has to be for.
+fn audience(operation: &Operation) -> Audience {
+    if operation.success.0 == 101 { Audience::Ws } else { Audience::Api }
 }
 
-fn session_of(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(http::header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value)
+/// A JWT is for work, not for getting more credentials: those it was minted from do that.
+fn refuse_changes_by_jwt(operation: &Operation, permission: Permission, caller: &Caller) -> Result<(), Problem> {
+    if caller.via == "jwt" && permission == Permission::SelfManage && operation.effect != Effect::Read {
+        let detail = "A JWT can't do this; use the session or token it was minted from.";
+        return Err(Problem::forbidden(detail));
+    }
+    Ok(())
 }
 
 /// A browser that is on another site must not make changes with the cookie it holds (CSRF).
@@ -283,6 +288,7 @@ fn source_of(request: &Request<Body>) -> String {
 
 /// A problem as an answer (RFC 9457).
 pub(crate) fn problem(problem: Problem) -> Response<Body> {
+    let retry_after = problem.retry_after;
     let body = serde_json::to_vec(&problem).expect("plain data has a JSON form");
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -291,6 +297,9 @@ pub(crate) fn problem(problem: Problem) -> Response<Body> {
     if problem.status == 413 {
         // The rest of the body is not read.
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if problem.status == 401 {
         let challenge = HeaderValue::from_static("Bearer realm=\"WCP360\"");

@@ -1,9 +1,11 @@
 //! `wcp360-core`: API, policy, jobs and audit. Runs as the user `wcp360` and owns no privilege.
 
+mod authenticate;
 mod call;
 mod config;
 mod dispatch;
 mod handlers;
+mod limits;
 mod listen;
 mod logging;
 mod observe;
@@ -39,6 +41,9 @@ struct Arguments {
     /// The agent's socket.
     #[arg(long, default_value = wcp360_agent_proto::DEFAULT_SOCKET)]
     agent_socket: PathBuf,
+    /// Remove all sealed values, where the file of their keys is lost and there is no backup of it.
+    #[arg(long)]
+    forget_sealed_values: bool,
     /// Folder for the socket that nginx connects to.
     #[arg(long, default_value = "/run/wcp360/panel")]
     socket_dir: PathBuf,
@@ -84,10 +89,16 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
             position: arguments.state_dir.join("audit.position"),
             key: arguments.state_dir.join("audit.key"),
         },
+        security_file: arguments.log_dir.join("security.log"),
+        secrets_file: arguments.state_dir.join("secrets.key"),
         setup_token_file: arguments.state_dir.join("setup.token"),
         drift: config.drift.clone(),
         workers: 16,
     };
+    if arguments.forget_sealed_values {
+        let values = db.write::<_, wcp360_store::StoreError, _>(|tx| tx.forget_sealed()).await?;
+        tracing::warn!(values, "sealed values were removed, as asked for");
+    }
     let engine = Engine::new(db, settings).await?;
     engine.prepare_setup().await?;
 
@@ -100,6 +111,10 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     let workers = tokio::spawn({
         let (engine, stopping) = (engine.clone(), stopping.clone());
         async move { engine.run_workers(stopping).await }
+    });
+    let identities = tokio::spawn({
+        let (engine, stopping) = (engine.clone(), stopping.clone());
+        async move { engine.keep_identities(stopping).await }
     });
     let mirroring = tokio::spawn({
         let engine = engine.clone();
@@ -119,6 +134,7 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     let finish = async {
         servers.await;
         sockets.emptied().await;
+        let _ = identities.await;
         workers.await
     };
     // What is still open after this goes on at the next start: steps are idempotent.

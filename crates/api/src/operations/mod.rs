@@ -8,6 +8,7 @@ mod jobs;
 mod node;
 mod packages;
 mod schedules;
+mod secrets;
 mod session;
 mod system;
 mod tokens;
@@ -126,6 +127,7 @@ fn table() -> Vec<Operation> {
         session::operations(),
         tokens::operations(),
         users::operations(),
+        secrets::operations(),
         packages::operations(),
         accounts::operations(),
         domains::operations(),

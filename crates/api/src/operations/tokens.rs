@@ -6,7 +6,7 @@ use crate::operation::Method::*;
 use crate::operation::Operation;
 use wcp360_types::api::token;
 
-const COLUMNS: &[&str] = &["id", "name", "owner", "expires_at", "last_used_at"];
+pub(super) const COLUMNS: &[&str] = &["id", "name", "owner", "expires_at", "last_used_at", "last_used_from", "uses"];
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -19,6 +19,11 @@ pub(super) fn operations() -> Vec<Operation> {
             .body::<token::CreateToken>()
             .gives::<token::CreatedToken>(201)
             .positional(&["name"]),
+        op("tokens.rotate", Post, "/tokens/{token}/rotate", "Give an API token a new secret")
+            .about("The old secret ends at once; scopes, networks and expiry stay.")
+            .needs(P::SelfManage)
+            .body::<token::RotateToken>()
+            .gives::<token::CreatedToken>(200),
         op("tokens.revoke", Delete, "/tokens/{token}", "Revoke an API token").needs(P::SelfManage).gives_nothing(),
     ]
 }

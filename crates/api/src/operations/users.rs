@@ -1,10 +1,10 @@
 //! People who can log in.
 
-use super::op;
+use super::{op, session as own, tokens};
 use crate::Permission as P;
 use crate::operation::Method::*;
 use crate::operation::Operation;
-use wcp360_types::api::user;
+use wcp360_types::api::{session, token, user};
 
 const COLUMNS: &[&str] = &["username", "role", "account", "max_accounts", "created_at"];
 
@@ -28,6 +28,29 @@ pub(super) fn operations() -> Vec<Operation> {
             .about("One's own, or of somebody one administers. All sessions of that person end.")
             .needs(P::SelfManage)
             .body::<user::SetPassword>()
+            .gives_nothing(),
+        op("users.sessions", Get, "/users/{user}/sessions", "List somebody's sessions")
+            .about("Of people below you; so for all that follows.")
+            .needs(P::AccessManage)
+            .list::<session::Session>()
+            .columns(own::SESSIONS),
+        op("users.revoke-session", Delete, "/users/{user}/sessions/{session}", "End one of somebody's sessions")
+            .needs(P::AccessManage)
+            .gives_nothing(),
+        op("users.end-sessions", Delete, "/users/{user}/sessions", "End all of somebody's sessions")
+            .needs(P::AccessManage)
+            .gives_nothing(),
+        op("users.logins", Get, "/users/{user}/logins", "Show who logged in as somebody, and who tried")
+            .needs(P::AccessManage)
+            .query::<session::LoginFilter>()
+            .list::<session::LoginRecord>()
+            .columns(own::LOGINS),
+        op("users.tokens", Get, "/users/{user}/tokens", "List somebody's API tokens")
+            .needs(P::AccessManage)
+            .list::<token::Token>()
+            .columns(tokens::COLUMNS),
+        op("users.revoke-token", Delete, "/users/{user}/tokens/{token}", "Revoke one of somebody's API tokens")
+            .needs(P::AccessManage)
             .gives_nothing(),
     ]
 }

@@ -48,12 +48,18 @@ impl Engine {
     }
 
     /// The caller of a JWT. The session or token it was minted from is looked up each time, so that it ends with that, and
-    /// has no rights that its owner has no more.
+    /// has no rights that its owner has no more. Without `uses` nothing is counted and no session is kept awake.
     ///
     /// # Errors
     /// 401 if it is none of ours, for another audience or over, or if what it was minted from is; 403 if the account is
     /// suspended or the address is none of the token's.
-    pub async fn by_jwt(&self, text: &str, audience: Audience, origin: &Origin) -> Result<Caller, EngineError> {
+    pub async fn by_jwt(
+        &self,
+        text: &str,
+        audience: Audience,
+        origin: &Origin,
+        uses: bool,
+    ) -> Result<Caller, EngineError> {
         let ended = || Problem::unauthenticated("What the JWT was minted from has ended; log in again.");
         let claims = self.verify_jwt(text, audience).await?;
         let expires_at = Timestamp::from_second(claims.exp).ok();
@@ -61,12 +67,12 @@ impl Engine {
         let caller = match (claims.sid, claims.tid) {
             (Some(id), None) => {
                 let found = self.inner.db.read(move |tx| tx.session_by_id(id)).await?.ok_or_else(ended)?;
-                self.check_session(&found, true).await?;
+                self.check_session(&found, uses).await?;
                 Caller { session_id: Some(id), limited_to: scopes, ..Caller::new(&found.user, "jwt", expires_at) }
             }
             (None, Some(id)) => {
                 let found = self.inner.db.read(move |tx| tx.token(id)).await?.ok_or_else(ended)?;
-                self.check_token(id, &found, origin).await?;
+                self.check_token(id, &found, origin, uses).await?;
                 let within = permissions(found.scopes);
                 let both = |p: &Permission| within.as_ref().is_none_or(|own| own.contains(p));
                 Caller {

@@ -13,23 +13,11 @@ use wcp360_types::api::session::{LoginFilter, LoginRecord, Session};
 use wcp360_types::{Problem, SessionId, UserId};
 
 impl Engine {
-    /// The caller of a session.
+    /// The caller of a session. Without `uses` it is not kept awake: somebody who only listens is idle.
     ///
     /// # Errors
     /// 401 if it is unknown or over, 403 if the account is suspended.
-    pub async fn by_session(&self, session: &str) -> Result<Caller, EngineError> {
-        self.session_caller(session, true).await
-    }
-
-    /// The caller of a session, without using it: somebody who only listens is idle.
-    ///
-    /// # Errors
-    /// As [`Engine::by_session`].
-    pub async fn recheck_session(&self, session: &str) -> Result<Caller, EngineError> {
-        self.session_caller(session, false).await
-    }
-
-    async fn session_caller(&self, session: &str, uses: bool) -> Result<Caller, EngineError> {
+    pub async fn by_session(&self, session: &str, uses: bool) -> Result<Caller, EngineError> {
         let key = secret::hash(session);
         let found = self.inner.db.read(move |tx| tx.session(&key)).await?.ok_or_else(over)?;
         self.check_session(&found, uses).await?;

@@ -19,11 +19,11 @@ use wcp360_types::{Network, Problem, TokenId};
 const NETWORKS: usize = 32;
 
 impl Engine {
-    /// The caller of a token.
+    /// The caller of a token. Without `uses` it is not counted.
     ///
     /// # Errors
     /// 401 if it is mistyped, unknown or expired; 403 if the account is suspended or the address is none of the token's.
-    pub async fn by_token(&self, text: &str, origin: &Origin) -> Result<Caller, EngineError> {
+    pub async fn by_token(&self, text: &str, origin: &Origin, uses: bool) -> Result<Caller, EngineError> {
         let unknown = || {
             self.inner.security_log.note(Event::TokenFailed, &origin.source, "unknown", "-", &origin.request_id);
             Problem::unauthenticated("The token is not known; check it, or make a new one.")
@@ -34,7 +34,7 @@ impl Engine {
         if !secret::equal(&found.secret_hash, &secret::hash(&token.secret)) {
             return Err(unknown().into());
         }
-        self.check_token(id, &found, origin).await?;
+        self.check_token(id, &found, origin, uses).await?;
         let mut caller = Caller::new(&found.user, "token", found.expires_at);
         caller.token_id = Some(id);
         caller.limited_to = permissions(found.scopes);
@@ -48,6 +48,7 @@ impl Engine {
         id: TokenId,
         found: &StoredToken,
         origin: &Origin,
+        uses: bool,
     ) -> Result<(), EngineError> {
         let now = Timestamp::now();
         if found.expires_at.is_some_and(|at| now >= at) {
@@ -62,7 +63,8 @@ impl Engine {
             return Err(Problem::forbidden(detail).into());
         }
         refuse_suspended(&found.user)?;
-        if let Some(due) = self.inner.uses.count(id, &origin.source, now) {
+        if uses
+            && let Some(due) = self.inner.uses.count(id, &origin.source, now) {
             self.write_uses(vec![due]).await?;
         }
         Ok(())

@@ -10,6 +10,6 @@ pub(crate) async fn status(call: Call) -> Answer {
 pub(crate) async fn run(call: Call) -> Answer {
     let request: Setup = call.body()?;
     call.note.target(request.username.chars().take(64).collect::<String>());
-    let done = call.engine().set_up(&call.origin.source, request).await?;
+    let done = call.engine().set_up(&call.origin, request).await?;
     Ok(Reply::created(&done))
 }

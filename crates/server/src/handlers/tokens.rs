@@ -1,22 +1,29 @@
 //! API tokens.
 
 use crate::call::{Answer, Call, Reply};
-use wcp360_types::api::token::CreateToken;
+use wcp360_types::TokenId;
+use wcp360_types::api::token::{CreateToken, RotateToken};
 
 pub(crate) async fn list(call: Call) -> Answer {
     let (limit, cursor) = call.page()?;
-    let user = call.caller()?.user_id;
-    Ok(Reply::ok(&call.engine().db().read(move |tx| tx.tokens(user, limit, cursor.as_deref())).await?))
+    Ok(Reply::ok(&call.engine().tokens(call.caller()?, None, limit, cursor).await?))
 }
 
 pub(crate) async fn create(call: Call) -> Answer {
     let request: CreateToken = call.body()?;
-    let created = call.engine().create_token(&call.origin.source, call.caller()?, request).await?;
+    let created = call.engine().create_token(&call.origin, call.caller()?, request).await?;
     call.note.target(created.token.id);
     Ok(Reply::created(&created))
 }
 
+pub(crate) async fn rotate(call: Call) -> Answer {
+    let id: TokenId = call.param("token")?;
+    // Nothing to say is a body of nothing.
+    let request: RotateToken = if call.body.is_empty() { RotateToken::default() } else { call.body()? };
+    Ok(Reply::ok(&call.engine().rotate_token(&call.origin, call.caller()?, id, request).await?))
+}
+
 pub(crate) async fn revoke(call: Call) -> Answer {
-    call.engine().revoke_token(call.caller()?, call.param("token")?).await?;
+    call.engine().revoke_token(call.caller()?, None, call.param("token")?).await?;
     Ok(Reply::nothing())
 }

@@ -23,6 +23,45 @@ pub(crate) async fn delete(call: Call) -> Answer {
 pub(crate) async fn set_password(call: Call) -> Answer {
     let name: String = call.param("user")?;
     let request: SetPassword = call.body()?;
-    call.engine().set_password(call.caller()?, &name, request).await?;
+    call.engine().set_password(&call.origin, call.caller()?, &name, request).await?;
+    Ok(Reply::nothing())
+}
+
+pub(crate) async fn sessions(call: Call) -> Answer {
+    let (limit, cursor) = call.page()?;
+    let name: String = call.param("user")?;
+    Ok(Reply::ok(&call.engine().sessions(call.caller()?, Some(&name), limit, cursor).await?))
+}
+
+pub(crate) async fn revoke_session(call: Call) -> Answer {
+    let name: String = call.param("user")?;
+    let id = call.param("session")?;
+    call.engine().revoke_session(call.caller()?, Some(&name), id).await?;
+    Ok(Reply::nothing())
+}
+
+pub(crate) async fn end_sessions(call: Call) -> Answer {
+    let name: String = call.param("user")?;
+    call.engine().revoke_sessions(call.caller()?, Some(&name)).await?;
+    Ok(Reply::nothing())
+}
+
+pub(crate) async fn logins(call: Call) -> Answer {
+    let (limit, cursor) = call.page()?;
+    let filter = call.query()?;
+    let name: String = call.param("user")?;
+    Ok(Reply::ok(&call.engine().logins(call.caller()?, Some(&name), filter, limit, cursor).await?))
+}
+
+pub(crate) async fn tokens(call: Call) -> Answer {
+    let (limit, cursor) = call.page()?;
+    let name: String = call.param("user")?;
+    Ok(Reply::ok(&call.engine().tokens(call.caller()?, Some(&name), limit, cursor).await?))
+}
+
+pub(crate) async fn revoke_token(call: Call) -> Answer {
+    let name: String = call.param("user")?;
+    let id = call.param("token")?;
+    call.engine().revoke_token(call.caller()?, Some(&name), id).await?;
     Ok(Reply::nothing())
 }
