@@ -8,7 +8,7 @@ use crate::policy::{Access, POLICY, Reach, Rule};
 use crate::refused::{How, attempt};
 use crate::report::Report;
 use crate::snapshot::Snapshot;
-use crate::world::{World, job_of, must};
+use crate::world::{World, id_of_session, job_of, log_in, must};
 use serde_json::json;
 
 #[test]
@@ -69,8 +69,24 @@ fn throw_away(world: &World, kind: Kind, relation: Relation, role: usize) -> Nam
     let root = &world.tokens[3];
     match kind {
         Kind::Token => {
-            let made = must(&world.tokens[role], "POST", "/tokens", &json!({"name": "throw-away"}), 201);
+            // A limited token reaches those that may no more than itself.
+            let body = json!({"name": "throw-away", "scopes": ["self.manage"]});
+            let made = must(&world.tokens[role], "POST", "/tokens", &body, 201);
             vec![("token", made["id"].as_str().expect("an id").to_owned())]
+        }
+        Kind::Session => {
+            let login = world.login(role);
+            vec![("session", id_of_session(&log_in(&login, &world.password(&login))))]
+        }
+        Kind::LoginSession => {
+            let login = world.account(relation);
+            let id = id_of_session(&log_in(&login, &world.password(&login)));
+            vec![("user", login), ("session", id)]
+        }
+        Kind::LoginToken => {
+            let login = world.account(relation);
+            let id = world.token_of(&login).1;
+            vec![("user", login), ("token", id)]
         }
         Kind::Schedule => vec![("schedule", world.schedule(relation))],
         Kind::Reseller => {

@@ -2,7 +2,7 @@
 
 use crate::http::Credential;
 use crate::object::{Kind, Relation};
-use crate::world::{World, job_of, log_in, must, secret_of};
+use crate::world::{World, id_of_session, job_of, log_in, must, secret_of};
 use crate::{host, policy, secrets, tokens};
 use serde_json::json;
 use std::sync::Mutex;
@@ -31,6 +31,7 @@ impl World {
             changes: Default::default(),
             schedules: Default::default(),
             spare_tokens: Default::default(),
+            spare_sessions: Default::default(),
             fresh: AtomicUsize::new(0),
             busy: Mutex::new(()),
         };
@@ -105,6 +106,10 @@ impl World {
         let foreign = self.token_of(&self.account(Relation::Foreign)).0;
         let [a, b, c, d] = &self.tokens;
         self.spare_tokens = [a, b, c, d, &sibling, &foreign].map(|who| spare(who).as_str().expect("an id").to_owned());
+        let others = [Relation::Sibling, Relation::Foreign].map(|relation| self.account(relation));
+        let people = (0..4).map(|role| self.login(role)).chain(others);
+        let begun = people.map(|name| id_of_session(&log_in(&name, &self.password(&name))));
+        self.spare_sessions = begun.collect::<Vec<_>>().try_into().expect("six");
         let mut scopes: Vec<Vec<&'static str>> = policy::permissions().into_iter().map(|p| vec![p]).collect();
         scopes.push(Vec::new());
         self.scoped = scopes

@@ -24,6 +24,12 @@ pub(crate) enum Kind {
     Token,
     /// The login of an account's owner.
     Login,
+    /// A session: *own* is the caller's, *sibling* and *foreign* are those of other accounts' owners.
+    Session,
+    /// The login of an account's owner and a session of theirs.
+    LoginSession,
+    /// The login of an account's owner and a token of theirs.
+    LoginToken,
     /// A reseller.
     Reseller,
     /// A package: *own* is seller's private one, *sibling* root's public one, *foreign* rival's private one.
@@ -58,7 +64,9 @@ impl Kind {
         use Relation::*;
         match self {
             Kind::Nothing | Kind::ListOf(..) => &[Own],
-            Kind::Domain => &[Own, Sibling, Foreign, Missing, Crossed, CrossedMissing],
+            Kind::Domain | Kind::LoginSession | Kind::LoginToken => {
+                &[Own, Sibling, Foreign, Missing, Crossed, CrossedMissing]
+            }
             _ => &[Own, Sibling, Foreign, Missing],
         }
     }

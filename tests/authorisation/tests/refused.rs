@@ -44,7 +44,7 @@ pub(crate) fn attempt(
 fn stepped_up(world: &World, rule: &Rule, caller: &Caller, names: &Names, body: String) -> String {
     let own = world.login(caller.role());
     let field = match rule.operation {
-        "tokens.create" => "password",
+        "tokens.create" | "tokens.rotate" => "password",
         "users.set-password" if names.iter().any(|(_, name)| *name == own) => "current_password",
         _ => return body,
     };

@@ -20,7 +20,9 @@ impl Snapshot {
         for (role, token) in world.tokens.iter().enumerate() {
             lines.extend(items(token, "/tokens").into_iter().map(|mut item| {
                 // Asking is a use.
-                item["last_used_at"] = Value::Null;
+                for field in ["last_used_at", "last_used_from", "uses"] {
+                    item[field] = Value::Null;
+                }
                 format!("token of {role}: {item}")
             }));
         }

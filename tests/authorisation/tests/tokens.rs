@@ -47,6 +47,18 @@ pub(crate) fn strangers(world: &World, client_id: &str) -> Vec<(String, Credenti
     let stored = host::sql(&format!("SELECT secret_hash FROM tokens WHERE id = '{client_id}';"));
     let longer = format!("{good}0");
     let as_token = |text: &str| Credential::Token(text.to_owned());
+    let jwt = |body: Value| {
+        let made = must(&world.tokens[0], "POST", "/session/jwt", &body, 201);
+        made["secret"].as_str().expect("a JWT").to_owned()
+    };
+    let api = jwt(json!({}));
+    let parts_of_jwt: Vec<&str> = api.split('.').collect();
+    let (claims, signature) = (parts_of_jwt[1], parts_of_jwt[2]);
+    // {"alg":"none","typ":"at+jwt"} and {"alg":"HS256","typ":"at+jwt"}
+    let (none, hmac) = ("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0", "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9");
+    let minted = must(&world.tokens[0], "POST", "/tokens", &json!({"name": "mints"}), 201);
+    let orphan = must(&secret_of(&minted), "POST", "/session/jwt", &json!({}), 201);
+    must(&world.tokens[0], "DELETE", &format!("/tokens/{}", id(&minted)), &Value::Null, 204);
     let as_session = |text: &str| Credential::Session(text.to_owned());
     vec![
         ("an expired token".to_owned(), secret_of(&expired)),
@@ -55,6 +67,11 @@ pub(crate) fn strangers(world: &World, client_id: &str) -> Vec<(String, Credenti
         ("a token with root's id".into(), token(&root_id, secret)),
         ("a token with the stored hash as its secret".into(), token(good_id, &stored)),
         ("a mistyped token".into(), as_token(&longer)),
+        ("a JWT for WebSockets".into(), as_token(&jwt(json!({"audience": "ws"})))),
+        ("a JWT of a revoked token".into(), secret_of(&orphan)),
+        ("a JWT without a signature".into(), as_token(&format!("{none}.{claims}."))),
+        ("a JWT with another algorithm".into(), as_token(&format!("{hmac}.{claims}.{signature}"))),
+        ("a JWT as a session".into(), Credential::Session(api.clone())),
         ("an empty token".into(), as_token("")),
         ("SQL as a token".into(), as_token("' OR '1'='1")),
         ("a token as a session".into(), as_session(&good)),

@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) schedules: [String; 3],
     /// Ids of tokens: of the four roles, and of sibling's and foreign's owners.
     pub(crate) spare_tokens: [String; 6],
+    /// Ids of sessions of the same people.
+    pub(crate) spare_sessions: [String; 6],
     pub(crate) fresh: AtomicUsize,
     pub(crate) busy: Mutex<()>,
 }
@@ -101,12 +103,21 @@ impl World {
                 let index = [role, 4, 5, 6][index];
                 vec![("token", self.spare_tokens.get(index).cloned().unwrap_or(missing_id))]
             }
-            Kind::Domain => {
-                let (account, domain) = match relation {
-                    Relation::Crossed => (Relation::Own, Relation::Foreign),
-                    Relation::CrossedMissing => (Relation::Own, Relation::Missing),
-                    other => (other, other),
+            Kind::Session => {
+                let index = [role, 4, 5, 6][index];
+                vec![("session", self.spare_sessions.get(index).cloned().unwrap_or(missing_id))]
+            }
+            Kind::LoginSession | Kind::LoginToken => {
+                let (user, thing) = halves(relation);
+                let (name, ids) = match kind {
+                    Kind::LoginSession => ("session", &self.spare_sessions),
+                    _ => ("token", &self.spare_tokens),
                 };
+                let id = ids.get([0, 4, 5, 6][thing as usize]).cloned().unwrap_or(missing_id);
+                vec![("user", self.account(user)), (name, id)]
+            }
+            Kind::Domain => {
+                let (account, domain) = halves(relation);
                 vec![("account", self.account(account)), ("domain", format!("sub.{}.test", self.account(domain)))]
             }
         }
@@ -167,6 +178,22 @@ impl World {
         must(&session, "DELETE", "/session", &Value::Null, 204);
         (secret_of(&made), made["id"].as_str().expect("an id").to_owned())
     }
+}
+
+/// What the two names of a path are related to.
+fn halves(relation: Relation) -> (Relation, Relation) {
+    match relation {
+        Relation::Crossed => (Relation::Own, Relation::Foreign),
+        Relation::CrossedMissing => (Relation::Own, Relation::Missing),
+        other => (other, other),
+    }
+}
+
+/// The id of a session.
+pub(crate) fn id_of_session(session: &Credential) -> String {
+    let sessions = must(session, "GET", "/sessions?limit=1000", &Value::Null, 200);
+    let own = sessions["items"].as_array().into_iter().flatten().find(|item| item["current"] == true);
+    own.and_then(|item| item["id"].as_str()).expect("one is the own one").to_owned()
 }
 
 /// The token in an answer that shows it once.

@@ -37,6 +37,27 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Reads what `curl -i` printed: the last head, and the body.
+    pub fn parse(text: &str) -> Self {
+        let mut rest = text;
+        let (mut status, mut headers) = (0, Vec::new());
+        // There may be a "100 Continue" before the real head.
+        while rest.starts_with("HTTP/") {
+            let Some((head, body)) = rest.split_once("\r\n\r\n") else { break };
+            let mut lines = head.lines();
+            status = lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|s| s.parse().ok()).unwrap_or(0);
+            headers = lines
+                .filter_map(|line| line.split_once(':'))
+                .map(|(n, v)| (n.trim().to_lowercase(), v.trim().to_owned()))
+                .collect();
+            rest = body;
+            if status >= 200 {
+                break;
+            }
+        }
+        Self { status, headers, body: rest.to_owned() }
+    }
+
     /// The body as JSON; `null` if it is not.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
@@ -137,7 +158,7 @@ impl Host {
         if body.is_some() {
             command.extend(["-H", "Content-Type: application/json", "-H", "Expect:", "--data-binary", "@-"]);
         }
-        parse_answer(&self.exec_with(&command, text.as_bytes()).out)
+        Answer::parse(&self.exec_with(&command, text.as_bytes()).out)
     }
 
     /// Calls the API as the holder of `token` (empty: nobody).
@@ -170,7 +191,7 @@ impl Host {
         let resolve = format!("{host}:{port}:{bracketed}");
         let url = format!("{scheme}://{host}{path}");
         let command = ["curl", "-sS", "-k", "-i", "--max-time", "20", "--path-as-is", "--resolve", &resolve, &url];
-        parse_answer(&self.exec(&command).out)
+        Answer::parse(&self.exec(&command).out)
     }
 
     /// Fetches a page over HTTPS and IPv4.
@@ -229,25 +250,4 @@ impl Host {
     pub fn pid_of(&self, daemon: &str) -> String {
         self.sh(&format!("pgrep -o -x {daemon}"))
     }
-}
-
-/// Reads what `curl -i` printed: the last head, and the body.
-fn parse_answer(text: &str) -> Answer {
-    let mut rest = text;
-    let (mut status, mut headers) = (0, Vec::new());
-    // There may be a "100 Continue" before the real head.
-    while rest.starts_with("HTTP/") {
-        let Some((head, body)) = rest.split_once("\r\n\r\n") else { break };
-        let mut lines = head.lines();
-        status = lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|s| s.parse().ok()).unwrap_or(0);
-        headers = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(n, v)| (n.trim().to_lowercase(), v.trim().to_owned()))
-            .collect();
-        rest = body;
-        if status >= 200 {
-            break;
-        }
-    }
-    Answer { status, headers, body: rest.to_owned() }
 }

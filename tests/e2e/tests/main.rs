@@ -9,6 +9,7 @@ mod accounts;
 mod api;
 mod crash;
 mod drift;
+mod identity;
 mod isolation;
 mod jobs;
 mod lifecycle;

@@ -13,6 +13,7 @@ const DIRECTORIES: &[(&str, &str, bool)] = &[
     ("packaging/tmpfiles.d", "tmpfiles.d", true),
     ("packaging/pam", "pam", true),
     ("packaging/logrotate", "logrotate", true),
+    ("packaging/fail2ban", "fail2ban", true),
     ("scripts/install.d", "scripts/install.d", true),
     ("ui/dist", "ui", false),
 ];
