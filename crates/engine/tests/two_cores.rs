@@ -26,6 +26,9 @@ async fn engine(url: &str, dir: &Path, name: &str) -> Engine {
             key: dir.join(format!("{name}.key")),
         },
         setup_token_file: dir.join(format!("{name}.token")),
+        security_file: dir.join(format!("{name}.security")),
+        // All cores of one database have the same keys.
+        secrets_file: dir.join("secrets.key"),
         drift: Default::default(),
         workers: 6,
     };
