@@ -12,8 +12,9 @@ use wcp360_store::audit::NewAudit;
 use wcp360_store::logins::{NewLogin, Place};
 use wcp360_store::sessions::NewSession;
 use wcp360_store::users::StoredUser;
+use wcp360_types::api::event::AlertSeverity;
 use wcp360_types::api::session::{Login, LoginFailure, LoginRecord};
-use wcp360_types::{Problem, SessionId};
+use wcp360_types::{Problem, Role, SessionId};
 
 /// Sessions of one person at the same time, unless the package says less.
 const SESSIONS: u32 = 100;
@@ -175,7 +176,7 @@ impl Engine {
         let Some(lockout) = self.inner.guard.failed(&origin.source, name, now) else { return };
         self.inner.security_log.note(Event::LockedOut, &origin.source, "failures", name, &origin.request_id);
         let detail = format!("{} failed attempts; the address waits {} seconds", lockout.failures, lockout.seconds);
-        self.tell(origin, "session.lockout", name, None, detail).await;
+        self.tell_trail(origin, "session.lockout", name, None, detail).await;
     }
 
     async fn tell_new_place(&self, origin: &Origin, user: &StoredUser, record: &LoginRecord) {
@@ -185,11 +186,15 @@ impl Engine {
             _ => ("agent", "a login with a new browser"),
         };
         self.inner.security_log.note(Event::NewPlace, &origin.source, reason, &user.username, &origin.request_id);
-        self.tell(origin, "session.new-place", &user.username, Some(user), detail.to_owned()).await;
+        if matches!(user.role, Role::Root | Role::Admin) {
+            let message = format!("{}: {detail}, {}; if it was not them, end it", user.username, origin.source);
+            self.inner.events.alert(AlertSeverity::Critical, message);
+        }
+        self.tell_trail(origin, "session.new-place", &user.username, Some(user), detail.to_owned()).await;
     }
 
     /// Records what nobody asked for. The login itself is recorded around it, so a failure here must not stop it.
-    async fn tell(&self, origin: &Origin, action: &str, name: &str, who: Option<&StoredUser>, detail: String) {
+    async fn tell_trail(&self, origin: &Origin, action: &str, name: &str, who: Option<&StoredUser>, detail: String) {
         let entry = NewAudit {
             actor: who.map_or("-", |user| user.username.as_str()).to_owned(),
             source: origin.source.clone(),

@@ -63,8 +63,7 @@ impl Engine {
             return Err(Problem::forbidden(detail).into());
         }
         refuse_suspended(&found.user)?;
-        if uses
-            && let Some(due) = self.inner.uses.count(id, &origin.source, now) {
+        if uses && let Some(due) = self.inner.uses.count(id, &origin.source, now) {
             self.write_uses(vec![due]).await?;
         }
         Ok(())

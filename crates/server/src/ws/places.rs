@@ -54,7 +54,7 @@ impl Sockets {
         let own = taken.get(&user).copied().unwrap_or(0);
         if own >= PER_USER || taken.values().sum::<usize>() >= IN_ALL {
             let detail = format!("There are too many connections that listen; {PER_USER} per login are allowed.");
-            return Err(Problem::too_many_requests(detail));
+            return Err(Problem::too_many_requests(10, detail));
         }
         taken.insert(user, own + 1);
         Ok(Place { taken: self.taken.clone(), user })

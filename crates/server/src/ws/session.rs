@@ -4,8 +4,8 @@
 //! that is over, or that has other rights than it began with, ends it within a second.
 
 use super::Place;
+use crate::authenticate::authenticate;
 use crate::call::{App, Call};
-use crate::dispatch::authenticate;
 use axum::body::Body;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -17,9 +17,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 use wcp360_api::Permission;
-use wcp360_engine::Caller;
 use wcp360_engine::events::{Events, Listening, Lost, Position, Stored};
+use wcp360_engine::{Caller, Origin};
 use wcp360_types::api::event::{FromPanel, ToPanel, Topic};
+use wcp360_types::api::session::Audience;
 use wcp360_types::{Problem, Role};
 
 /// How often it is asked who this is.
@@ -96,6 +97,7 @@ pub(crate) struct Session {
     app: Arc<App>,
     events: Events,
     headers: HeaderMap,
+    origin: Origin,
     caller: Caller,
     topics: BTreeSet<Topic>,
     position: Position,
@@ -115,6 +117,7 @@ impl Session {
         let mut session = Self {
             app: call.app.clone(),
             headers: call.headers.clone(),
+            origin: call.origin.clone(),
             caller,
             topics: topics.into_iter().collect(),
             position: events.now(),
@@ -205,7 +208,9 @@ impl Session {
 
     /// Whether the caller is still who it was.
     async fn recheck(&self) -> Result<(), End> {
-        let Ok(Some(now)) = authenticate(&self.app, &self.headers, false).await else { return Err(OVER) };
+        let Ok(Some(now)) = authenticate(&self.app, &self.headers, Audience::Ws, &self.origin, false).await else {
+            return Err(OVER);
+        };
         let before = &self.caller;
         let same = now.user_id == before.user_id
             && now.role == before.role
