@@ -65,7 +65,8 @@ fn listed(row: &Row) -> Result<Account, StoreError> {
         primary_domain: c.parsed("primary_domain")?,
         state: state(&text).map_err(|reason| StoreError::Corrupt { table: "accounts", row: text, reason })?,
         package: c.parsed("package")?,
-        owner: c.text("owner")?,
+        // Whoever it was: a list must not fail because somebody is gone.
+        owner: c.maybe_text("owner")?.unwrap_or_else(|| "-".into()),
         uid: c.maybe_number("uid")?.map(|n| n as u32),
         domains: c.count("domains")?,
         contact_email: c.maybe_parsed("contact_email")?,

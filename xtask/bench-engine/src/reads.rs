@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use wcp360_store::Db;
 use wcp360_store::accounts::NewAccount;
-use wcp360_types::{AccountId, JobId, UserId};
+use wcp360_store::users::StoredUser;
+use wcp360_types::{AccountId, JobId, Role, UserId};
 
 const CLIENTS: usize = 16;
 const FOR: Duration = Duration::from_secs(5);
@@ -51,6 +52,16 @@ fn report(what: &str, (mut times, took): (Vec<Duration>, Duration), aim: &str) {
 async fn fill(file: &Path, accounts: usize) -> Result<()> {
     let db = Db::open_sqlite(file).await?;
     let owner = UserId::new();
+    let landlord = StoredUser {
+        id: owner,
+        username: "landlord".into(),
+        role: Role::Reseller,
+        account_id: None,
+        suspended: false,
+        password_hash: None,
+        max_accounts: None,
+    };
+    db.write(move |tx| tx.insert_user(&landlord, jiff::Timestamp::now())).await?;
     for first in (0..accounts).step_by(500) {
         db.write(move |tx| {
             for number in first..(first + 500).min(accounts) {
