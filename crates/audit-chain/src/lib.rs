@@ -1,7 +1,7 @@
 //! The audit trail as data: what is hashed and signed, how it is written to files, and how all that is verified (SEC-06).
 //!
 //! One crate for the panel that writes the trail and for the command line that verifies a file far away from the panel. No
-//! database, no network. The form is described in `docs/decisions/0007-audit-chain.md`, so that others can verify it too.
+//! database, no network. The form is described in `docs/decisions/0009-audit-chain.md`, so that others can verify it too.
 
 mod canonical;
 mod checkpoint;

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod api;
+mod audit;
 mod crash;
 mod drift;
 mod identity;
