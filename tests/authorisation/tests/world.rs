@@ -75,6 +75,12 @@ impl World {
         }
     }
 
+    /// Whether an entry of the audit trail is about what the holder of a role did, or for a reseller one of its clients.
+    pub(crate) fn is_own_actor(&self, role: usize, actor: &Value) -> bool {
+        let clients = [Relation::Own, Relation::Sibling].map(|relation| self.account(relation));
+        *actor == self.login(role).as_str() || (role == 1 && clients.iter().any(|client| *actor == client.as_str()))
+    }
+
     /// The password of a login that this world made, or of root.
     pub(crate) fn password(&self, login: &str) -> String {
         if login == self.root_name { self.root_password.clone() } else { format!("the password of {login}") }

@@ -28,6 +28,8 @@ pub(crate) async fn measure(name: &str, db: Db, dir: &Path, jobs: usize, floor: 
             key: dir.join("audit.key"),
         },
         setup_token_file: dir.join("setup.token"),
+        security_file: dir.join("security.log"),
+        secrets_file: dir.join("secrets.key"),
         drift: Default::default(),
         workers: 16,
     };
