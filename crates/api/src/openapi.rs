@@ -71,7 +71,7 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
             json!({ "type": "string", "pattern": "^(\\*|\"sha256:[0-9a-f]{64}\")$" }),
         ));
     }
-    if operation.effect == Effect::Job {
+    if matches!(operation.effect, Effect::Job | Effect::Bulk) {
         parameters.push(header(
             "Idempotency-Key",
             "Any text of 1 to 128 characters: repeating the request with it gives the first answer again.",
@@ -93,8 +93,12 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
         described_messages(&mut success, generator);
     }
     responses.insert(status.to_string(), success);
-    if operation.plans() {
-        let plan = generator.subschema_for::<wcp360_types::plan::Plan>();
+    let plan = match operation.effect {
+        Effect::Job if operation.plans() => Some(generator.subschema_for::<wcp360_types::plan::Plan>()),
+        Effect::Bulk => Some(generator.subschema_for::<wcp360_types::api::bulk::BulkPlan>()),
+        _ => None,
+    };
+    if let Some(plan) = plan {
         let content = json!({ "application/json": { "schema": plan } });
         responses.insert("200".into(), json!({ "description": "The plan, with `dry_run`", "content": content }));
     }
@@ -113,7 +117,7 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
         "summary": operation.summary,
         "parameters": parameters,
         "responses": responses,
-        "x-wcp360-effect": match operation.effect { Effect::Read => "read", Effect::Change => "change", Effect::Job => "job" },
+        "x-wcp360-effect": match operation.effect { Effect::Read => "read", Effect::Change => "change", Effect::Job => "job", Effect::Bulk => "bulk" },
         "x-wcp360-cli": {
             "command": operation.cli.command,
             "positional": operation.cli.positional,

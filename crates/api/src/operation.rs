@@ -46,6 +46,8 @@ pub enum Effect {
     Change,
     /// Makes a job; audited. Answers 202, or 200 with `dry_run`.
     Job,
+    /// Makes a job for each of many accounts; audited. Answers 202, or 200 with `dry_run`.
+    Bulk,
 }
 
 /// How the CLI presents it.
@@ -85,7 +87,7 @@ pub struct Operation {
     pub query: Vec<SchemaOf>,
     /// Status and body of success.
     pub success: (u16, Option<SchemaOf>),
-    /// For what makes a job: whether it can be planned ahead.
+    /// Whether it can be planned ahead.
     pub plans: bool,
     /// What success answers with, if it is not JSON: media types.
     pub media: &'static [&'static str],
@@ -98,7 +100,7 @@ pub struct Operation {
 impl Operation {
     /// Whether it can be asked with `dry_run` what it would do.
     pub fn plans(&self) -> bool {
-        self.effect == Effect::Job && self.plans
+        self.plans
     }
 
     /// The names in braces of the path, in order.

@@ -17,6 +17,11 @@ macro_rules! permissions {
                 match self { $(Permission::$name => $text,)* }
             }
 
+            /// What it is the right to do, in words.
+            pub fn about(self) -> &'static str {
+                match self { $(Permission::$name => concat!($($doc),*).trim_ascii(),)* }
+            }
+
             /// Whether a role holds it.
             pub fn held_by(self, role: Role) -> bool {
                 match self { $(Permission::$name => [$(Role::$role),*].contains(&role),)* }
@@ -28,8 +33,12 @@ macro_rules! permissions {
 permissions! {
     /// See accounts.
     AccountsRead = "accounts.read" [Root Admin Reseller Client];
-    /// Create, suspend and delete accounts.
+    /// Create, change, suspend and delete accounts, one or many.
     AccountsManage = "accounts.manage" [Root Admin Reseller];
+    /// Give accounts to other resellers.
+    AccountsTransfer = "accounts.transfer" [Root Admin];
+    /// See changes of many accounts and how far they are.
+    BulkRead = "bulk.read" [Root Admin Reseller];
     /// See domains.
     DomainsRead = "domains.read" [Root Admin Reseller Client];
     /// Add and remove domains.
@@ -44,7 +53,7 @@ permissions! {
     JobsManage = "jobs.manage" [Root Admin Reseller Client];
     /// See who can log in.
     UsersRead = "users.read" [Root Admin Reseller];
-    /// Create administrators and resellers, set passwords of others.
+    /// Create, suspend and delete administrators and resellers, set their limits.
     UsersManage = "users.manage" [Root Admin];
     /// Use one's own login: password, tokens, sessions.
     SelfManage = "self.manage" [Root Admin Reseller Client];

@@ -1,10 +1,12 @@
 //! Changes: from the manifests that are to the manifests that shall be. Pure.
 
+use crate::allowance;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wcp360_types::api::domain::{AddDomain, AddedDomainKind};
+use wcp360_types::content::{Overrides, PackageContent};
 use wcp360_types::manifest::{AccountStatus, Alias, DomainKind, ManifestSet, Site};
-use wcp360_types::{DocumentRoot, Domain, Problem, Revision};
+use wcp360_types::{DocumentRoot, Domain, PackageName, Problem, Revision};
 
 /// A change of one account, as it is stored in a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,28 @@ pub enum Change {
         manifests: Box<ManifestSet>,
         /// What that change had made of it.
         from: Revision,
+    },
+    /// Another package, or another version of it.
+    ChangePackage {
+        /// The package.
+        package: PackageName,
+        /// Its version.
+        version: u32,
+        /// What that gives.
+        content: Box<PackageContent>,
+        /// Leave what is more than the package allows.
+        keep_excess: bool,
+    },
+    /// Something else than the package gives.
+    SetOverrides {
+        /// All that is set for the account alone.
+        overrides: Box<Overrides>,
+        /// The package that the account has.
+        package: PackageName,
+        /// Its version.
+        version: u32,
+        /// What that gives.
+        content: Box<PackageContent>,
     },
 }
 
@@ -84,6 +108,27 @@ impl Change {
                     return Err(Problem::conflict(detail));
                 }
                 set = (**manifests).clone();
+            }
+            Change::ChangePackage { package, version, content, keep_excess } => {
+                if set.account.package == *package && set.limits.package_version == *version {
+                    let detail = format!("The account has version {version} of \"{package}\" already.");
+                    return Err(Problem::conflict(detail));
+                }
+                let given = set.limits.overrides.over(content);
+                let count = |kind| allowance::domains_of(current, kind);
+                allowance::refuse_misfits(allowance::misfits(current, &given, count), *keep_excess)?;
+                allowance::give(&mut set, package, *version, &given);
+            }
+            Change::SetOverrides { overrides, package, version, content } => {
+                if set.account.package != *package || set.limits.package_version != *version {
+                    let detail = "The account's package was changed meanwhile; look again and repeat the change.";
+                    return Err(Problem::conflict(detail));
+                }
+                let given = overrides.over(content);
+                let count = |kind| allowance::domains_of(current, kind);
+                allowance::refuse_misfits(allowance::misfits(current, &given, count), false)?;
+                set.limits.overrides = (**overrides).clone();
+                allowance::give(&mut set, package, *version, &given);
             }
         }
         set.account.updated_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
@@ -179,22 +224,15 @@ fn remove_domain(set: &mut ManifestSet, domain: &Domain) -> Result<(), Problem> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::policy::new_account;
     use wcp360_types::api::account::CreateAccount;
-    use wcp360_types::api::package::Package;
 
-    fn alice() -> ManifestSet {
-        let package: Package = serde_json::from_value(serde_json::json!({
-            "name": "starter", "owner": "root", "version": 1, "accounts": 0,
-            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"
-        }))
-        .unwrap();
-        let request: CreateAccount = serde_json::from_value(serde_json::json!({
-            "username": "alice", "primary_domain": "alice.test", "package": "starter"
-        }))
-        .unwrap();
+    pub(crate) fn alice() -> ManifestSet {
+        let request: CreateAccount =
+            serde_json::from_value(serde_json::json!({"username": "alice", "primary_domain": "alice.test"})).unwrap();
+        let package = ("starter".parse().unwrap(), 1, PackageContent::default());
         new_account(&request, &package, "8.2".parse().unwrap(), Timestamp::UNIX_EPOCH)
     }
 
@@ -260,5 +298,70 @@ mod tests {
         assert_eq!(remove(&set, "missing.test").unwrap_err().status, 404);
         let set = remove(&set, "a.other.test").unwrap().unwrap();
         assert!(remove(&set, "other.test").is_ok());
+    }
+
+    fn content(json: serde_json::Value) -> Box<PackageContent> {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn change_package(
+        set: &ManifestSet,
+        version: u32,
+        json: serde_json::Value,
+        keep: bool,
+    ) -> Result<ManifestSet, Problem> {
+        let change = Change::ChangePackage {
+            package: "starter".parse().unwrap(),
+            version,
+            content: content(json),
+            keep_excess: keep,
+        };
+        change.resolve(Some(set), Timestamp::now()).map(Option::unwrap)
+    }
+
+    fn set_overrides(set: &ManifestSet, version: u32, overrides: serde_json::Value) -> Result<ManifestSet, Problem> {
+        let change = Change::SetOverrides {
+            overrides: serde_json::from_value(overrides).unwrap(),
+            package: "starter".parse().unwrap(),
+            version,
+            content: content(serde_json::json!({"limits": {"disk_mb": 100, "databases": 2}})),
+        };
+        change.resolve(Some(set), Timestamp::now()).map(Option::unwrap)
+    }
+
+    #[test]
+    fn ten_05_a_change_of_package_keeps_what_was_set_for_the_account() {
+        let set = set_overrides(&alice(), 1, serde_json::json!({"limits": {"disk_mb": 500}, "php": {"upload_mb": 9}}));
+        let set = set.unwrap();
+        assert_eq!((set.limits.limits.disk_mb, set.limits.limits.databases), (Some(500), Some(2)));
+        let set =
+            change_package(&set, 2, serde_json::json!({"limits": {"disk_mb": 7, "databases": 9}}), false).unwrap();
+        assert_eq!((set.limits.limits.disk_mb, set.limits.limits.databases), (Some(500), Some(9)));
+        assert_eq!((set.services.php.pool.upload_mb, set.limits.package_version), (9, 2));
+        // Taken away again: the package's values are back.
+        let before = set_overrides(&set, 1, serde_json::json!({})).unwrap_err();
+        assert_eq!(before.status, 409, "the account has another version by now");
+        let set = set_overrides(&set, 2, serde_json::json!({})).unwrap();
+        assert_eq!((set.limits.limits.disk_mb, set.services.php.pool.upload_mb), (Some(100), 64));
+        assert!(set.limits.overrides.is_empty());
+    }
+
+    #[test]
+    fn ten_05_a_smaller_package_names_what_does_not_fit() {
+        let set = add(&alice(), serde_json::json!({"domain": "one.test"})).unwrap();
+        let set = add(&set, serde_json::json!({"domain": "two.test"})).unwrap();
+        let set = add(&set, serde_json::json!({"domain": "a.alice.test"})).unwrap();
+        let small = serde_json::json!({"limits": {"addon_domains": 1, "subdomains": 0, "alias_domains": 0}});
+        let problem = change_package(&set, 2, small.clone(), false).unwrap_err();
+        let fields: Vec<_> = problem.errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!((problem.status, fields), (422, vec!["limits.addon_domains", "limits.subdomains"]));
+        let kept = change_package(&set, 2, small, true).unwrap();
+        assert_eq!((kept.domains.addon.len(), kept.limits.limits.addon_domains), (2, Some(1)));
+        // Nothing is lost even so: what would stop working is refused with any word.
+        assert_eq!(
+            change_package(&set, 2, serde_json::json!({"features": {"php": false}}), true).unwrap_err().status,
+            422
+        );
+        assert_eq!(change_package(&kept, 2, serde_json::json!({}), true).unwrap_err().status, 409);
     }
 }

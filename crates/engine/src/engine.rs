@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Notify,
     /// When the machine was last compared with the manifests by itself.
     pub(crate) reconciled: Mutex<Timestamp>,
+    /// Wakes who queues the jobs of bulk changes, when there is a new one.
+    pub(crate) bulks: Notify,
     /// The PHP that new accounts get, and when the agent said so.
     pub(crate) default_php: Mutex<Option<(Instant, PhpVersion)>>,
 }
@@ -97,6 +99,7 @@ impl Engine {
             work: Notify::new(),
             clock: Notify::new(),
             reconciled: Mutex::new(Timestamp::now()),
+            bulks: Notify::new(),
             default_php: Mutex::new(None),
             db,
             audit,

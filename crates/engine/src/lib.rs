@@ -3,9 +3,11 @@
 //! Nothing here speaks HTTP to callers and nothing holds a privilege; effects on the machine go through the agent.
 
 mod admission;
+mod allowance;
 pub mod audit;
 pub mod caller;
 pub mod change;
+mod cloning;
 mod engine;
 pub mod error;
 pub mod events;
@@ -25,4 +27,4 @@ mod work;
 pub use caller::{Caller, Origin};
 pub use engine::{Engine, Settings};
 pub use error::EngineError;
-pub use service::Outcome;
+pub use service::{BulkOutcome, Outcome};

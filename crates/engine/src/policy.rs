@@ -1,16 +1,21 @@
 //! What a package means for an account, and which names may be taken.
 
+use crate::allowance;
 use jiff::Timestamp;
 use wcp360_types::api::account::CreateAccount;
-use wcp360_types::api::package::Package;
-use wcp360_types::limits::{Limit, Limits};
+use wcp360_types::content::PackageContent;
 use wcp360_types::manifest::*;
-use wcp360_types::{DocumentRoot, Domain, Problem};
+use wcp360_types::{DocumentRoot, Domain, PackageName, Problem};
+
+/// A version of a package, with what it gives.
+pub(crate) type Chosen = (PackageName, u32, PackageContent);
 
 /// The manifests of a new account.
-pub(crate) fn new_account(request: &CreateAccount, package: &Package, php: PhpVersion, now: Timestamp) -> ManifestSet {
+pub(crate) fn new_account(request: &CreateAccount, package: &Chosen, php: PhpVersion, now: Timestamp) -> ManifestSet {
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    ManifestSet {
+    let (package, version, content) = package;
+    let given = request.overrides.over(content);
+    let mut set = ManifestSet {
         account: AccountManifest {
             schema_version: SCHEMA_VERSION,
             username: request.username.clone(),
@@ -23,14 +28,18 @@ pub(crate) fn new_account(request: &CreateAccount, package: &Package, php: PhpVe
             suspended_reason: None,
             created_at: now,
             updated_at: now,
-            package: package.spec.name.clone(),
+            package: package.clone(),
             contact_email: request.contact_email.clone(),
         },
         limits: LimitsManifest {
             schema_version: SCHEMA_VERSION,
-            package_version: package.version,
-            limits: package.spec.limits.clone(),
-            features: package.spec.features.clone(),
+            package_version: *version,
+            limits: Default::default(),
+            soft_limits: Default::default(),
+            features: Default::default(),
+            storage: Default::default(),
+            security: Default::default(),
+            overrides: request.overrides.clone(),
         },
         domains: DomainsManifest {
             schema_version: SCHEMA_VERSION,
@@ -46,24 +55,16 @@ pub(crate) fn new_account(request: &CreateAccount, package: &Package, php: PhpVe
         services: ServicesManifest {
             schema_version: SCHEMA_VERSION,
             php: PhpService {
-                enabled: package.spec.features.php,
+                enabled: given.features.php,
                 version: php,
-                pool: package.spec.php.clone(),
+                pool: given.php.clone(),
                 open_basedir: vec![".".into()],
             },
         },
         ssh: SshManifest { schema_version: SCHEMA_VERSION, mode: SshMode::Disabled },
-    }
-}
-
-/// The maximum of a package for a kind of domain, with the name of its field.
-pub(crate) fn domain_limit(limits: &Limits, kind: DomainKind) -> (Limit, &'static str) {
-    match kind {
-        DomainKind::Primary => (None, "primary"),
-        DomainKind::Addon => (limits.addon_domains, "addon_domains"),
-        DomainKind::Sub => (limits.subdomains, "subdomains"),
-        DomainKind::Alias => (limits.alias_domains, "alias_domains"),
-    }
+    };
+    allowance::give(&mut set, package, *version, &given);
+    set
 }
 
 /// Refuses names that nobody can own: public suffixes such as `co.uk`, and the panel's own name.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use wcp360_api::Operation;
 use wcp360_engine::audit::About;
 use wcp360_engine::service::JobRequest;
-use wcp360_engine::{Caller, Engine, EngineError, Origin, Outcome};
+use wcp360_engine::{BulkOutcome, Caller, Engine, EngineError, Origin, Outcome};
 use wcp360_types::api::job::DryRun;
 use wcp360_types::api::page::PageQuery;
 use wcp360_types::{Problem, Revision};
@@ -258,6 +258,17 @@ impl Call {
             Outcome::Queued(job) => {
                 let location = format!("/api/v1/jobs/{}", job.id);
                 Ok(Reply::json(StatusCode::ACCEPTED, &job).header(http::header::LOCATION, &location))
+            }
+        }
+    }
+
+    /// 202 with the bulk change, or 200 with what it would do.
+    pub(crate) fn bulk_outcome(&self, outcome: BulkOutcome) -> Answer {
+        match outcome {
+            BulkOutcome::Planned(plan) => Ok(Reply::ok(&plan)),
+            BulkOutcome::Started(bulk) => {
+                let location = format!("/api/v1/bulk/{}", bulk.id);
+                Ok(Reply::json(StatusCode::ACCEPTED, &bulk).header(http::header::LOCATION, &location))
             }
         }
     }

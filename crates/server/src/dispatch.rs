@@ -140,14 +140,15 @@ async fn answer(
     // Only what can be planned is ever only planned.
     let planned = operation.plans() && call.query.split('&').any(|part| part == "dry_run=true");
     let audited = operation.effect != Effect::Read && !planned;
+    let has_jobs = matches!(operation.effect, Effect::Job | Effect::Bulk);
     // Of a job nothing happens before it is recorded as accepted, in the same transaction.
-    if audited && operation.effect != Effect::Job && caller.is_some() {
+    if audited && !has_jobs && caller.is_some() {
         record(&app, operation, &origin, caller.as_ref(), &note, "started", None).await?;
     }
     let begun = caller.is_some();
     let outcome = handler(call).await.map_err(EngineError::into_problem);
     // That a job was accepted is recorded together with the job.
-    if audited && !(operation.effect == Effect::Job && outcome.is_ok()) {
+    if audited && !(has_jobs && outcome.is_ok()) {
         let known = note.caller().or(caller);
         match &outcome {
             // Of somebody who was not known nothing is recorded yet: what can't be recorded is not given.

@@ -116,6 +116,7 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
         let (engine, stopping) = (engine.clone(), stopping.clone());
         async move { engine.keep_identities(stopping).await }
     });
+    let bulks = tokio::spawn(engine.clone().run_bulks(stopping.clone()));
     let mirroring = tokio::spawn({
         let engine = engine.clone();
         async move { engine.audit().keep_mirroring().await }
@@ -133,6 +134,7 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     stop.send_replace(true);
     let finish = async {
         servers.await;
+        let _ = bulks.await;
         sockets.emptied().await;
         let _ = identities.await;
         workers.await

@@ -13,6 +13,11 @@ CREATE TABLE users (
     account_id    TEXT,
     password_hash TEXT,
     max_accounts  BIGINT,
+    -- What a reseller may give besides, as JSON.
+    limits        TEXT,
+    suspended_at  BIGINT,
+    -- The bulk change that suspended a reseller's accounts.
+    suspended_by  TEXT,
     created_at    BIGINT NOT NULL
 );
 CREATE INDEX users_account ON users (account_id);
@@ -76,10 +81,31 @@ CREATE TABLE packages (
     name       TEXT PRIMARY KEY,
     owner_id   TEXT NOT NULL,
     visibility TEXT NOT NULL,
+    extends    TEXT,
+    -- As it is written, and what it gives with what comes from those that it extends.
     spec       TEXT NOT NULL,
+    gives      TEXT NOT NULL,
     version    BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
+);
+CREATE INDEX packages_extends ON packages (extends);
+CREATE INDEX packages_owner ON packages (owner_id);
+
+CREATE TABLE package_versions (
+    package    TEXT NOT NULL REFERENCES packages (name) ON DELETE CASCADE,
+    version    BIGINT NOT NULL,
+    spec       TEXT NOT NULL,
+    gives      TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (package, version)
+);
+
+-- What accounts get that ask for no package: the reseller's choice, or that of the installation (no owner).
+CREATE TABLE default_packages (
+    owner_id TEXT PRIMARY KEY,
+    package  TEXT NOT NULL REFERENCES packages (name) ON DELETE CASCADE
 );
 
 -- The index of the manifests: everything here except owner_id can be rebuilt from them.
@@ -88,6 +114,7 @@ CREATE TABLE accounts (
     username       TEXT NOT NULL UNIQUE,
     owner_id       TEXT NOT NULL,
     package        TEXT NOT NULL,
+    package_version BIGINT NOT NULL,
     state          TEXT NOT NULL,
     primary_domain TEXT NOT NULL,
     contact_email  TEXT,
@@ -98,7 +125,34 @@ CREATE TABLE accounts (
     updated_at     BIGINT NOT NULL
 );
 CREATE INDEX accounts_owner ON accounts (owner_id, username);
-CREATE INDEX accounts_package ON accounts (package);
+CREATE INDEX accounts_package ON accounts (package, package_version);
+
+-- What accounts are given: one row for what holds, without a job, and one for each change that is queued. The larger ones
+-- count against what a reseller may give, the smaller ones against what can be added to an account. What is unlimited stands
+-- here as a number above all limits.
+CREATE TABLE allotments (
+    account_id     TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    job_id         TEXT NOT NULL,
+    package        TEXT NOT NULL,
+    cpu_percent    BIGINT NOT NULL,
+    memory_mb      BIGINT NOT NULL,
+    disk_mb        BIGINT NOT NULL,
+    inodes         BIGINT NOT NULL,
+    bandwidth_mb   BIGINT NOT NULL,
+    processes      BIGINT NOT NULL,
+    io_read_mbps   BIGINT NOT NULL,
+    io_write_mbps  BIGINT NOT NULL,
+    addon_domains  BIGINT NOT NULL,
+    subdomains     BIGINT NOT NULL,
+    alias_domains  BIGINT NOT NULL,
+    databases      BIGINT NOT NULL,
+    database_users BIGINT NOT NULL,
+    mailboxes      BIGINT NOT NULL,
+    ftp_accounts   BIGINT NOT NULL,
+    cron_jobs      BIGINT NOT NULL,
+    PRIMARY KEY (account_id, job_id)
+);
+CREATE INDEX allotments_package ON allotments (package);
 
 -- Every name that is taken, reserved ones included. `reversed` (test.example.www.) makes "what lies under it" a range.
 CREATE TABLE domains (
@@ -196,6 +250,34 @@ CREATE TABLE job_log (
     message TEXT NOT NULL,
     PRIMARY KEY (job_id, seq)
 );
+
+-- Changes of many accounts at once, and what became of each.
+CREATE TABLE bulks (
+    id         TEXT PRIMARY KEY,
+    operation  TEXT NOT NULL,
+    action     TEXT NOT NULL,
+    package    TEXT,
+    payload    TEXT NOT NULL,
+    actor      TEXT NOT NULL,
+    actor_id   TEXT NOT NULL,
+    source     TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    -- 1: some accounts have no job yet.
+    open       BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX bulks_actor ON bulks (actor_id, id);
+CREATE INDEX bulks_open ON bulks (id) WHERE open = 1;
+
+CREATE TABLE bulk_items (
+    bulk_id TEXT NOT NULL REFERENCES bulks (id) ON DELETE CASCADE,
+    account TEXT NOT NULL,
+    state   TEXT NOT NULL,
+    job_id  TEXT,
+    error   TEXT,
+    PRIMARY KEY (bulk_id, account)
+);
+CREATE INDEX bulk_items_pending ON bulk_items (bulk_id, account) WHERE state = 'pending';
 
 CREATE TABLE idempotency (
     user_id    TEXT NOT NULL,

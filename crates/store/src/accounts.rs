@@ -23,6 +23,10 @@ pub struct StoredAccount {
     pub owner_id: UserId,
     /// What it is now.
     pub state: AccountState,
+    /// The package it was given.
+    pub package: PackageName,
+    /// The version of the package.
+    pub package_version: u32,
     /// The revision the index was made from.
     pub revision: Option<Revision>,
     /// The manifests the index was made from.
@@ -40,13 +44,15 @@ pub struct NewAccount {
     pub owner_id: UserId,
     /// Package.
     pub package: PackageName,
+    /// Version of the package.
+    pub package_version: u32,
     /// First domain.
     pub primary_domain: Domain,
     /// Where its owner can be reached.
     pub contact_email: Option<EmailAddress>,
 }
 
-const COLUMNS: &str = "a.id, a.username, a.owner_id, a.package, a.state, a.primary_domain, a.contact_email, a.uid, \
+const COLUMNS: &str = "a.id, a.username, a.owner_id, a.package, a.package_version, a.state, a.primary_domain, a.contact_email, a.uid, \
                        a.revision, a.created_at, a.updated_at";
 
 fn state(text: &str) -> Result<AccountState, String> {
@@ -65,6 +71,7 @@ fn listed(row: &Row) -> Result<Account, StoreError> {
         primary_domain: c.parsed("primary_domain")?,
         state: state(&text).map_err(|reason| StoreError::Corrupt { table: "accounts", row: text, reason })?,
         package: c.parsed("package")?,
+        package_version: c.count("package_version")? as u32,
         // Whoever it was: a list must not fail because somebody is gone.
         owner: c.maybe_text("owner")?.unwrap_or_else(|| "-".into()),
         uid: c.maybe_number("uid")?.map(|n| n as u32),
@@ -84,6 +91,8 @@ fn stored(row: &Row) -> Result<StoredAccount, StoreError> {
         username: c.parsed("username")?,
         owner_id: c.parsed("owner_id")?,
         state: state(&text).map_err(|reason| StoreError::Corrupt { table: "accounts", row: text, reason })?,
+        package: c.parsed("package")?,
+        package_version: c.count("package_version")? as u32,
         revision: c.maybe_parsed("revision")?,
         manifests: c.maybe_json("manifests")?,
     })
@@ -122,6 +131,7 @@ impl Tx<'_> {
         }
         conditions += if filter.package.is_some() { " AND a.package = $5" } else { " AND $5 = ''" };
         conditions += if filter.state.is_some() { " AND a.state = $6" } else { " AND $6 = ''" };
+        conditions += if filter.owner.is_some() { " AND o.username = $7" } else { " AND $7 = ''" };
         let sql = format!(
             "SELECT {COLUMNS}, o.username AS owner, \
              (SELECT COUNT(*) FROM domains d WHERE d.account_id = a.id) AS domains \
@@ -138,7 +148,8 @@ impl Tx<'_> {
                 i64::from(limit) + 1,
                 search.unwrap_or_default(),
                 filter.package.as_ref().map(PackageName::to_string).unwrap_or_default(),
-                filter.state.map(AccountState::as_str).unwrap_or_default()
+                filter.state.map(AccountState::as_str).unwrap_or_default(),
+                filter.owner.as_deref().unwrap_or_default()
             ],
         )?;
         let accounts: Result<Vec<_>, _> = rows.iter().map(listed).collect();
@@ -176,6 +187,17 @@ impl Tx<'_> {
             .collect()
     }
 
+    /// The names of the accounts in a scope that a filter fits, in order, `most` at most.
+    pub fn accounts_like(
+        &mut self,
+        scope: Scope,
+        filter: &AccountFilter,
+        most: u32,
+    ) -> Result<Vec<Username>, StoreError> {
+        let page = self.accounts(scope, filter, most, None)?;
+        Ok(page.items.into_iter().map(|account| account.username).collect())
+    }
+
     /// How many accounts there are in each state.
     pub fn account_counts(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
         let rows = self.query("SELECT state, COUNT(*) AS n FROM accounts GROUP BY state", params![])?;
@@ -205,8 +227,8 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError::Taken`] names the field.
     pub fn reserve_account(&mut self, new: &NewAccount, job: JobId, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "INSERT INTO accounts (id, username, owner_id, package, state, primary_domain, contact_email, \
-                   created_at, updated_at) VALUES ($1, $2, $3, $4, 'provisioning', $5, $6, $7, $7)";
+        let sql = "INSERT INTO accounts (id, username, owner_id, package, package_version, state, primary_domain, \
+                   contact_email, created_at, updated_at) VALUES ($1, $2, $3, $4, $8, 'provisioning', $5, $6, $7, $7)";
         self.insert_new(
             sql,
             params![
@@ -216,7 +238,8 @@ impl Tx<'_> {
                 new.package.as_str(),
                 new.primary_domain.as_str(),
                 new.contact_email.as_ref().map(EmailAddress::to_string),
-                now
+                now,
+                new.package_version
             ],
             "username",
         )?;
@@ -296,7 +319,8 @@ impl Tx<'_> {
             return Ok(());
         };
         let sql = "UPDATE accounts SET package = $2, state = $3, primary_domain = $4, contact_email = $5, uid = $6, \
-                   revision = $7, manifests = $8, updated_at = $9, created_at = $10 WHERE id = $1";
+                   revision = $7, manifests = $8, updated_at = $9, created_at = $10, package_version = $11 \
+                   WHERE id = $1";
         self.execute(
             sql,
             params![
@@ -309,9 +333,11 @@ impl Tx<'_> {
                 set.revision().as_str(),
                 to_json(set),
                 set.account.updated_at,
-                set.account.created_at
+                set.account.created_at,
+                set.limits.package_version
             ],
         )?;
+        self.settle_allotment(id, &set.account.package, &set.limits.limits, job)?;
         self.execute(
             "DELETE FROM domains WHERE account_id = $1 AND (job_id IS NULL OR job_id = $2)",
             params![id, job],

@@ -5,12 +5,15 @@
 //! a [`Scope`], and what lies outside it does not exist for them.
 
 pub mod accounts;
+pub mod allotments;
 pub mod audit;
+pub mod bulk;
 mod db;
 pub mod error;
 pub mod jobs;
 pub mod logins;
 pub mod packages;
+pub mod resellers;
 mod row;
 pub mod schedules;
 mod scope;

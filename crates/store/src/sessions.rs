@@ -41,7 +41,7 @@ pub struct NewSession {
     pub expires_at: Timestamp,
 }
 
-const STORED: &str = "SELECT u.id, u.username, u.role, u.account_id, u.password_hash, u.max_accounts, a.state, \
+const STORED: &str = "SELECT u.id, u.username, u.role, u.account_id, u.password_hash, u.max_accounts, a.state, u.suspended_at, \
                       s.id AS session_id, s.secret_hash, s.last_seen_at, s.expires_at \
                       FROM sessions s JOIN users u ON u.id = s.user_id LEFT JOIN accounts a ON a.id = u.account_id";
 

@@ -70,7 +70,7 @@ impl Tx<'_> {
 
     /// The token with this id, expired or not.
     pub fn token(&mut self, id: TokenId) -> Result<Option<StoredToken>, StoreError> {
-        let sql = "SELECT u.id, u.username, u.role, u.account_id, u.password_hash, u.max_accounts, a.state, \
+        let sql = "SELECT u.id, u.username, u.role, u.account_id, u.password_hash, u.max_accounts, a.state, u.suspended_at, \
                    t.secret_hash, t.scopes, t.networks, t.expires_at FROM tokens t JOIN users u ON u.id = t.user_id \
                    LEFT JOIN accounts a ON a.id = u.account_id WHERE t.id = $1";
         let row = self.query_opt(sql, params![id])?;

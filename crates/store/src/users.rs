@@ -1,7 +1,7 @@
 //! People who can log in.
 
 use crate::db::{Row, params};
-use crate::row::{columns, decode_cursor, page};
+use crate::row::{Columns, columns, decode_cursor, page};
 use crate::{Scope, StoreError, Tx};
 use jiff::Timestamp;
 use wcp360_types::api::page::Page;
@@ -19,7 +19,7 @@ pub struct StoredUser {
     pub role: Role,
     /// For a client: the account.
     pub account_id: Option<AccountId>,
-    /// For a client: whether the account is suspended.
+    /// Whether it is suspended: a reseller by itself, a client with its account.
     pub suspended: bool,
     /// Argon2id hash in PHC form; absent: no login with a password.
     pub password_hash: Option<String>,
@@ -27,7 +27,7 @@ pub struct StoredUser {
     pub max_accounts: Option<u64>,
 }
 
-const STORED: &str = "SELECT u.id, u.username, u.role, u.account_id, u.password_hash, u.max_accounts, a.state \
+const STORED: &str = "SELECT u.id, u.username, u.role, u.account_id, u.password_hash, u.max_accounts, a.state, u.suspended_at \
                       FROM users u LEFT JOIN accounts a ON a.id = u.account_id";
 
 pub(crate) fn stored(row: &Row) -> Result<StoredUser, StoreError> {
@@ -37,10 +37,14 @@ pub(crate) fn stored(row: &Row) -> Result<StoredUser, StoreError> {
         username: c.text("username")?,
         role: c.parsed("role")?,
         account_id: c.maybe_parsed("account_id")?,
-        suspended: c.maybe_text("state")?.as_deref() == Some("suspended"),
+        suspended: stored_suspended(&c)?,
         password_hash: c.maybe_text("password_hash")?,
         max_accounts: c.maybe_number("max_accounts")?.map(|n| n.max(0) as u64),
     })
+}
+
+fn stored_suspended(c: &Columns<'_>) -> Result<bool, StoreError> {
+    Ok(c.maybe_text("state")?.as_deref() == Some("suspended") || c.maybe_number("suspended_at")?.is_some())
 }
 
 impl Tx<'_> {
@@ -68,8 +72,8 @@ impl Tx<'_> {
             Scope::Account(_) => "u.account_id = $1",
         };
         let sql = format!(
-            "SELECT u.id, u.username, u.role, u.max_accounts, u.created_at, a.username AS account, \
-             CASE WHEN u.password_hash IS NULL THEN 0 ELSE 1 END AS has_password \
+            "SELECT u.id, u.username, u.role, u.max_accounts, u.limits, u.suspended_at, u.created_at, a.state, \
+             a.username AS account, CASE WHEN u.password_hash IS NULL THEN 0 ELSE 1 END AS has_password \
              FROM users u LEFT JOIN accounts a ON a.id = u.account_id \
              WHERE {visible} AND u.username > $2 ORDER BY u.username LIMIT $3"
         );
@@ -85,6 +89,11 @@ impl Tx<'_> {
                     role: c.parsed("role")?,
                     account: c.maybe_parsed("account")?,
                     max_accounts: c.maybe_number("max_accounts")?.map(|n| n.max(0) as u64),
+                    limits: match c.parsed::<Role>("role")? {
+                        Role::Reseller => Some(crate::resellers::limits(&c)?),
+                        _ => None,
+                    },
+                    suspended: stored_suspended(&c)?,
                     has_password: c.number("has_password")? == 1,
                     created_at: c.time("created_at")?,
                 })
@@ -133,6 +142,7 @@ impl Tx<'_> {
     /// Removes a person, their sessions and tokens.
     pub fn delete_user(&mut self, user: UserId) -> Result<(), StoreError> {
         self.execute("DELETE FROM users WHERE id = $1", params![user])?;
+        self.execute("DELETE FROM default_packages WHERE owner_id = $1", params![user])?;
         Ok(())
     }
 

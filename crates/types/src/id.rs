@@ -66,6 +66,10 @@ uuid_id!(
     ScheduleId
 );
 uuid_id!(
+    /// A change of many accounts at once.
+    BulkId
+);
+uuid_id!(
     /// An API token.
     TokenId
 );

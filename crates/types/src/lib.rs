@@ -2,6 +2,8 @@
 //! the structures of the API. Nothing here does I/O.
 
 pub mod api;
+pub mod content;
+mod features;
 pub mod id;
 pub mod limits;
 pub mod manifest;
@@ -15,7 +17,7 @@ pub mod revision;
 pub mod role;
 pub mod validated;
 
-pub use id::{AccountId, JobId, LoginId, OperationId, RequestId, ScheduleId, SessionId, TokenId, UserId};
+pub use id::{AccountId, BulkId, JobId, LoginId, OperationId, RequestId, ScheduleId, SessionId, TokenId, UserId};
 pub use name::{Domain, EmailAddress, PackageName, Username};
 pub use network::Network;
 pub use path::DocumentRoot;

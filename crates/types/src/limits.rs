@@ -1,143 +1,217 @@
-//! What a package allows (TEN-03).
+//! Quotas and maxima (TEN-03).
+//!
+//! Of each structure there are two forms: the whole one, which says what holds, and a *patch*, in which only what differs
+//! from something else is given: from the package that is extended, or for one account from its package.
 
+use crate::ValueError;
+pub use crate::features::{FeatureName, Features, FeaturesPatch, PhpLimits, PhpPatch};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A maximum; `null` in JSON means unlimited.
 pub type Limit = Option<u64>;
 
-/// Quotas and maxima of a package, copied into each account's `limits.json` when it is created or its package changes.
-///
-/// Every field is optional: absent means unlimited. Units are in the names.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
+/// The largest number that a limit may have; more is written as unlimited. Sums of a million of them fit into 63 bits.
+pub const MAX_LIMIT: u64 = 1_000_000_000_000;
+
+/// Something given, be it `null`: in a patch that is another thing than nothing at all.
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+macro_rules! limits {
+    (
+        $(#[$meta:meta])* $name:ident,
+        $(#[$patch_meta:meta])* $patch:ident,
+        $($(#[doc = $doc:literal])* $field:ident: $min:literal;)*
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[doc = $doc])* #[schemars(range(min = $min, max = 1_000_000_000_000u64))] pub $field: Limit,)*
+        }
+
+        $(#[$patch_meta])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $patch {
+            $(
+                $(#[doc = $doc])*
+                #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+                #[schemars(range(min = $min, max = 1_000_000_000_000u64))]
+                pub $field: Option<Limit>,
+            )*
+        }
+
+        impl $name {
+            /// The names of all fields, in order.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
+
+            /// All fields with their values, in order.
+            pub fn entries(&self) -> impl Iterator<Item = (&'static str, Limit)> + use<> {
+                [$((stringify!($field), self.$field)),*].into_iter()
+            }
+
+            /// A field by its name; `None` if there is none of that name.
+            pub fn field_mut(&mut self, name: &str) -> Option<&mut Limit> {
+                match name {
+                    $(stringify!($field) => Some(&mut self.$field),)*
+                    _ => None,
+                }
+            }
+
+            /// The fields whose values are out of range, with the range.
+            pub fn out_of_range(&self) -> Vec<(&'static str, ValueError)> {
+                let mut wrong = Vec::new();
+                $(
+                    if let Some(value) = self.$field
+                        && !(($min as u64)..=MAX_LIMIT).contains(&value)
+                    {
+                        let remedy = format!("use {} to {MAX_LIMIT}, or null for no limit", $min);
+                        wrong.push((stringify!($field), ValueError::new(format!("{value} is out of range"), remedy)));
+                    }
+                )*
+                wrong
+            }
+        }
+
+        impl $patch {
+            /// `base` with what is given here in its place.
+            pub fn over(&self, base: &$name) -> $name {
+                $name { $($field: self.$field.unwrap_or(base.$field)),* }
+            }
+
+            /// Whether nothing is given.
+            pub fn is_empty(&self) -> bool {
+                $(self.$field.is_none())&&*
+            }
+        }
+    };
+}
+
+limits! {
+    /// Quotas and maxima, copied into each account's `limits.json` when it is created or its package changes.
+    ///
+    /// Every field is optional: absent means unlimited. Units are in the names.
+    Limits,
+    /// Some quotas and maxima: absent means as it is otherwise, `null` means unlimited. Units are in the names.
+    LimitsPatch,
     /// CPU time, in percent of one core: 150 is one and a half cores.
-    pub cpu_percent: Limit,
+    cpu_percent: 1;
     /// Memory of all processes together, in MiB.
-    pub memory_mb: Limit,
+    memory_mb: 1;
     /// Disk space, in MiB.
-    pub disk_mb: Limit,
+    disk_mb: 0;
     /// Files and folders.
-    pub inodes: Limit,
+    inodes: 0;
     /// Traffic per calendar month, in MiB.
-    pub bandwidth_mb: Limit,
+    bandwidth_mb: 0;
     /// Processes and threads at the same time.
-    pub processes: Limit,
+    processes: 1;
     /// Reading from disk, in MiB per second.
-    pub io_read_mbps: Limit,
+    io_read_mbps: 1;
     /// Writing to disk, in MiB per second.
-    pub io_write_mbps: Limit,
+    io_write_mbps: 1;
     /// Addon domains, besides the primary one.
-    pub addon_domains: Limit,
+    addon_domains: 0;
     /// Subdomains.
-    pub subdomains: Limit,
+    subdomains: 0;
     /// Alias domains.
-    pub alias_domains: Limit,
+    alias_domains: 0;
     /// Databases.
-    pub databases: Limit,
+    databases: 0;
     /// Database users.
-    pub database_users: Limit,
+    database_users: 0;
     /// Mailboxes.
-    pub mailboxes: Limit,
+    mailboxes: 0;
     /// FTP accounts.
-    pub ftp_accounts: Limit,
+    ftp_accounts: 0;
     /// Cron jobs.
-    pub cron_jobs: Limit,
+    cron_jobs: 0;
 }
 
-/// What a package switches on (TEN-03). Absent means off, except PHP and SSL, which every site expects.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Features {
-    /// PHP.
-    pub php: bool,
-    /// Certificates.
-    pub ssl: bool,
-    /// SFTP and SSH access.
-    pub ssh: bool,
-    /// Cron jobs.
-    pub cron: bool,
-    /// Deployment from git.
-    pub git: bool,
-    /// Staging copies.
-    pub staging: bool,
-    /// DNS zones.
-    pub dns: bool,
-    /// Backups by the account's owner.
-    pub backup: bool,
-    /// API tokens for the account's owner.
-    pub api: bool,
-    /// Node.js applications.
-    pub node: bool,
-    /// Python applications.
-    pub python: bool,
-    /// PHP settings of the owner's choice.
-    pub custom_php: bool,
-    /// Advanced logs and statistics.
-    pub advanced_logs: bool,
+limits! {
+    /// From where on an account's owner is warned; at most the limit of the same name, which is what stops it.
+    ///
+    /// Every field is optional: absent means no warning before the limit. Units are in the names.
+    SoftLimits,
+    /// Some of the values from where on an account's owner is warned: absent means as it is otherwise, `null` means no
+    /// warning. Units are in the names.
+    SoftLimitsPatch,
+    /// Disk space, in MiB.
+    disk_mb: 0;
+    /// Files and folders.
+    inodes: 0;
+    /// Traffic per calendar month, in MiB.
+    bandwidth_mb: 0;
 }
 
-impl Default for Features {
-    fn default() -> Self {
+impl SoftLimits {
+    /// The fields that are above the limit of the same name.
+    pub fn above(&self, limits: &Limits) -> Vec<(&'static str, ValueError)> {
+        [
+            ("disk_mb", self.disk_mb, limits.disk_mb),
+            ("inodes", self.inodes, limits.inodes),
+            ("bandwidth_mb", self.bandwidth_mb, limits.bandwidth_mb),
+        ]
+        .into_iter()
+        .filter_map(|(name, soft, hard)| match (soft, hard) {
+            (Some(soft), Some(hard)) if soft > hard => {
+                let reason = format!("{soft} is above the limit itself, which is {hard}");
+                Some((name, ValueError::new(reason, format!("use at most {hard}"))))
+            }
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// The same, nowhere above `limits`: for an account whose limits were lowered by themselves.
+    #[must_use]
+    pub fn within(&self, limits: &Limits) -> Self {
+        let lower = |soft: Limit, hard: Limit| match (soft, hard) {
+            (Some(soft), Some(hard)) => Some(soft.min(hard)),
+            (soft, _) => soft,
+        };
         Self {
-            php: true,
-            ssl: true,
-            ssh: false,
-            cron: false,
-            git: false,
-            staging: false,
-            dns: false,
-            backup: false,
-            api: false,
-            node: false,
-            python: false,
-            custom_php: false,
-            advanced_logs: false,
+            disk_mb: lower(self.disk_mb, limits.disk_mb),
+            inodes: lower(self.inodes, limits.inodes),
+            bandwidth_mb: lower(self.bandwidth_mb, limits.bandwidth_mb),
         }
     }
 }
 
-/// PHP bounds of a package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct PhpLimits {
-    /// Requests that PHP works on at the same time, 1 to 200.
-    #[schemars(range(min = 1, max = 200))]
-    pub max_children: u16,
-    /// Memory of one request, in MiB, 16 to 4096.
-    #[schemars(range(min = 16, max = 4096))]
-    pub memory_limit_mb: u32,
-    /// Run time of one request, in seconds, 1 to 3600.
-    #[schemars(range(min = 1, max = 3600))]
-    pub max_execution_seconds: u32,
-    /// Size of one upload, in MiB, 1 to 8192.
-    #[schemars(range(min = 1, max = 8192))]
-    pub upload_mb: u32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Default for PhpLimits {
-    fn default() -> Self {
-        Self { max_children: 5, memory_limit_mb: 128, max_execution_seconds: 60, upload_mb: 64 }
+    #[test]
+    fn ten_03_a_patch_tells_nothing_from_null() {
+        let base = Limits { disk_mb: Some(5), inodes: Some(7), ..Limits::default() };
+        let patch: LimitsPatch = serde_json::from_str(r#"{"disk_mb": null, "databases": 3}"#).unwrap();
+        let whole = patch.over(&base);
+        assert_eq!((whole.disk_mb, whole.inodes, whole.databases), (None, Some(7), Some(3)));
+        assert_eq!(serde_json::to_string(&patch).unwrap(), r#"{"disk_mb":null,"databases":3}"#);
+        assert!(LimitsPatch::default().is_empty() && !patch.is_empty());
+        assert_eq!(LimitsPatch::default().over(&base), base);
+        assert!(serde_json::from_str::<LimitsPatch>(r#"{"disk": 1}"#).is_err());
     }
-}
 
-impl PhpLimits {
-    /// Checks the ranges that the schema states.
-    ///
-    /// # Errors
-    /// The field and the allowed range.
-    pub fn check(&self) -> Result<(), (&'static str, crate::ValueError)> {
-        let range = |field, value: u32, min: u32, max: u32| {
-            if (min..=max).contains(&value) {
-                Ok(())
-            } else {
-                Err((field, crate::ValueError::new(format!("{value} is out of range"), format!("use {min} to {max}"))))
-            }
-        };
-        range("max_children", self.max_children.into(), 1, 200)?;
-        range("memory_limit_mb", self.memory_limit_mb, 16, 4096)?;
-        range("max_execution_seconds", self.max_execution_seconds, 1, 3600)?;
-        range("upload_mb", self.upload_mb, 1, 8192)
+    #[test]
+    fn ten_03_ranges() {
+        let bad =
+            Limits { cpu_percent: Some(0), disk_mb: Some(MAX_LIMIT + 1), databases: Some(0), ..Limits::default() };
+        let fields: Vec<_> = bad.out_of_range().into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["cpu_percent", "disk_mb"]);
+        assert_eq!(Limits::NAMES.len(), bad.entries().count());
+    }
+
+    #[test]
+    fn ten_03_soft_is_below_hard() {
+        let hard = Limits { disk_mb: Some(10), ..Limits::default() };
+        let soft = SoftLimits { disk_mb: Some(11), inodes: Some(1), bandwidth_mb: None };
+        assert_eq!(soft.above(&hard).len(), 1);
+        assert_eq!(soft.within(&hard).disk_mb, Some(10));
+        assert!(soft.within(&hard).above(&hard).is_empty());
     }
 }

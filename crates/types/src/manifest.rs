@@ -3,7 +3,8 @@
 //! One folder per account under `/etc/wcp360/users/<name>/`, one JSON file per subject. They are the source of truth; the
 //! database only indexes them. `meta.json` records what was applied and is not part of the revision.
 
-use crate::limits::{Features, Limits, PhpLimits};
+use crate::content::{Overrides, SecurityPolicy, Storage};
+use crate::limits::{Features, Limits, PhpLimits, SoftLimits};
 use crate::validated_string;
 use crate::{DocumentRoot, Domain, EmailAddress, PackageName, Revision, Username, ValueError};
 use jiff::Timestamp;
@@ -81,7 +82,7 @@ impl Shell {
     }
 }
 
-/// `limits.json`: quotas and maxima, copied from the package.
+/// `limits.json`: what the account was given: its package's content, with what was set for the account alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsManifest {
@@ -91,8 +92,20 @@ pub struct LimitsManifest {
     pub package_version: u32,
     /// Quotas and maxima.
     pub limits: Limits,
+    /// From where on the owner is warned.
+    #[serde(default)]
+    pub soft_limits: SoftLimits,
     /// What is switched on.
     pub features: Features,
+    /// Where files are kept.
+    #[serde(default)]
+    pub storage: Storage,
+    /// Security rules.
+    #[serde(default)]
+    pub security: SecurityPolicy,
+    /// What of the above (and of PHP's bounds) was set for this account and not by its package.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub overrides: Overrides,
 }
 
 /// One domain of an account.
@@ -352,6 +365,17 @@ impl ManifestSet {
             if !self.domains.sites().any(|(_, s)| s.domain == alias.target) {
                 let reason = format!("\"{}\" shows \"{}\", which is not a site here", alias.domain, alias.target);
                 return fail("domains.json: alias", reason, "name a site of this account as its target");
+            }
+        }
+        let groups = [
+            ("limits", self.limits.limits.out_of_range()),
+            ("soft_limits", self.limits.soft_limits.out_of_range()),
+            ("storage", self.limits.storage.out_of_range()),
+            ("security", self.limits.security.out_of_range()),
+        ];
+        for (group, found) in groups {
+            if let Some((field, error)) = found.into_iter().next() {
+                return Err(ManifestError { field: format!("limits.json: {group}.{field}"), error });
             }
         }
         if let Err((field, error)) = self.services.php.pool.check() {

@@ -4,9 +4,11 @@ use super::op;
 use crate::Permission as P;
 use crate::operation::Method::*;
 use crate::operation::Operation;
-use wcp360_types::api::account;
+use wcp360_types::api::{account, package, reseller};
+use wcp360_types::content::Overrides;
 
-const COLUMNS: &[&str] = &["username", "primary_domain", "state", "package", "owner", "domains", "uid"];
+const COLUMNS: &[&str] =
+    &["username", "primary_domain", "state", "package", "package_version", "owner", "domains", "uid"];
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -35,6 +37,41 @@ pub(super) fn operations() -> Vec<Operation> {
             .needs(P::AccountsManage)
             .job()
             .if_match(),
+        op("accounts.change-package", Put, "/accounts/{account}/package", "Give an account another package")
+            .about(
+                "Or the newest version of its own. What was set for the account alone stays. Refused with everything that \
+                 does not fit.",
+            )
+            .needs(P::AccountsManage)
+            .body::<package::ChangePackage>()
+            .job()
+            .if_match()
+            .positional(&["package"]),
+        op("accounts.set-overrides", Put, "/accounts/{account}/overrides", "Set what an account gets besides its package")
+            .about(
+                "Replaces all that was set for the account alone; what is left out is as the package says. Within the \
+                 package's ceilings, and what the account's reseller may give.",
+            )
+            .needs(P::AccountsManage)
+            .body::<Overrides>()
+            .job()
+            .if_match(),
+        op("accounts.clone", Post, "/accounts/{account}/clone", "Create an account like another one")
+            .about(
+                "With its package, what was set for it alone, and its domains under new names. Files, databases and mail \
+                 are not copied.",
+            )
+            .needs(P::AccountsManage)
+            .body::<account::CloneAccount>()
+            .job()
+            .positional(&["username"]),
+        op("accounts.set-owner", Put, "/accounts/{account}/owner", "Give an account to another reseller")
+            .about("Nothing changes on the machine. The new owner has to see the account's package and may give as much.")
+            .needs(P::AccountsTransfer)
+            .body::<reseller::SetOwner>()
+            .gives::<account::Account>(200)
+            .positional(&["owner"])
+            .columns(COLUMNS),
         op("accounts.delete", Delete, "/accounts/{account}", "Delete an account")
             .about("Its files wait in the trash for the node's retention time; everything else goes at once.")
             .needs(P::AccountsManage)

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod bulk;
 mod domains;
 mod events;
 mod jobs;
@@ -18,7 +19,7 @@ use crate::Permission as P;
 use crate::operation::{Access, Cli, Effect, Method, Operation, SchemaOf};
 use schemars::JsonSchema;
 use std::sync::OnceLock;
-use wcp360_types::api::{job, page};
+use wcp360_types::api::{bulk as bulk_types, job, page};
 
 fn schema<T: JsonSchema>() -> SchemaOf {
     |generator| generator.subschema_for::<T>()
@@ -89,6 +90,17 @@ impl Operation {
         self.effect = Effect::Job;
         self.gives::<T>(202)
     }
+    /// A change of many accounts: a job for each, or with `dry_run` what would become of each.
+    fn bulk(mut self) -> Self {
+        self.effect = Effect::Bulk;
+        self.plans = true;
+        self.query::<job::DryRun>().gives::<bulk_types::Bulk>(202).columns(bulk::COLUMNS)
+    }
+    /// Understands `dry_run`, which is among its query parameters.
+    fn planned(mut self) -> Self {
+        self.plans = true;
+        self
+    }
     fn list<T: JsonSchema>(self) -> Self {
         self.query::<page::PageQuery>().gives::<page::Page<T>>(200)
     }
@@ -130,6 +142,7 @@ fn table() -> Vec<Operation> {
         secrets::operations(),
         packages::operations(),
         accounts::operations(),
+        bulk::operations(),
         domains::operations(),
         jobs::operations(),
         schedules::operations(),

@@ -4,7 +4,7 @@ use super::{op, session as own, tokens};
 use crate::Permission as P;
 use crate::operation::Method::*;
 use crate::operation::Operation;
-use wcp360_types::api::{session, token, user};
+use wcp360_types::api::{account, reseller, session, token, user};
 
 const COLUMNS: &[&str] = &["username", "role", "account", "max_accounts", "created_at"];
 
@@ -20,6 +20,31 @@ pub(super) fn operations() -> Vec<Operation> {
             .gives::<user::User>(201)
             .positional(&["username"])
             .columns(COLUMNS),
+        op("users.usage", Get, "/users/{user}/usage", "Show what somebody's accounts use and were given")
+            .about("A reseller sees its own.")
+            .needs(P::UsersRead)
+            .gives::<reseller::Usage>(200),
+        op("users.limits", Get, "/users/{user}/limits", "Show what a reseller may give")
+            .about("A reseller sees its own.")
+            .needs(P::UsersRead)
+            .gives::<reseller::ResellerLimits>(200),
+        op("users.set-limits", Put, "/users/{user}/limits", "Set what a reseller may give")
+            .about(
+                "Replaces all of it. What is given already stays, be it more; then nothing can be added. `totals` counts \
+                 what accounts are given, used or not; `domains` counts names in use.",
+            )
+            .needs(P::UsersManage)
+            .body::<reseller::ResellerLimits>()
+            .gives::<reseller::ResellerLimits>(200),
+        op("users.suspend", Post, "/users/{user}/suspend", "Suspend a reseller with all its accounts")
+            .about("Its logins and tokens stop at once; its accounts get a job each.")
+            .needs(P::UsersManage)
+            .body::<account::SuspendAccount>()
+            .bulk(),
+        op("users.unsuspend", Post, "/users/{user}/unsuspend", "Bring a suspended reseller back")
+            .about("With the accounts that were suspended with it; those that were suspended by themselves stay so.")
+            .needs(P::UsersManage)
+            .bulk(),
         op("users.delete", Delete, "/users/{user}", "Delete an administrator or reseller")
             .about("Refused while accounts or packages belong to it.")
             .needs(P::UsersManage)

@@ -36,6 +36,8 @@ pub enum Effect {
     Change,
     /// Starts a job.
     Job,
+    /// Starts a job for each of many accounts.
+    Bulk,
 }
 
 /// What an answer with a certain status looks like.
@@ -219,6 +221,7 @@ fn operation(schemas: &Schemas<'_>, path: &str, method: &str, described: &Value)
         description: text(&described["description"]),
         effect: match described["x-wcp360-effect"].as_str() {
             Some("job") => Effect::Job,
+            Some("bulk") => Effect::Bulk,
             Some("change") => Effect::Change,
             Some("read") => Effect::Read,
             other => return Err(DocumentError(format!("{id} has the unknown effect {other:?}"))),

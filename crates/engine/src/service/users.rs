@@ -7,6 +7,7 @@ use crate::{identity, password};
 use jiff::Timestamp;
 use wcp360_store::users::StoredUser;
 use wcp360_store::{StoreError, Tx};
+use wcp360_types::api::reseller::ResellerLimits;
 use wcp360_types::api::user::{CreateUser, SetPassword, User};
 use wcp360_types::{Problem, Role, UserId};
 
@@ -55,6 +56,9 @@ impl Engine {
             role: user.role,
             account: None,
             max_accounts: user.max_accounts,
+            limits: (user.role == Role::Reseller)
+                .then(|| ResellerLimits { accounts: user.max_accounts, ..ResellerLimits::default() }),
+            suspended: false,
             has_password: true,
             created_at: now,
         })

@@ -75,6 +75,7 @@ fn insert(tx: &mut Tx<'_>, set: &ManifestSet, owner: UserId, job: JobId) -> Resu
         username: wanted.username.clone(),
         owner_id: owner,
         package: wanted.package.clone(),
+        package_version: set.limits.package_version,
         primary_domain: wanted.primary_domain.clone(),
         contact_email: wanted.contact_email.clone(),
     };

@@ -1,7 +1,10 @@
 //! Accounts.
 
 use crate::call::{Answer, Call, Reply};
-use wcp360_types::api::account::{AccountFilter, CreateAccount, SuspendAccount};
+use wcp360_types::api::account::{AccountFilter, CloneAccount, CreateAccount, SuspendAccount};
+use wcp360_types::api::package::ChangePackage;
+use wcp360_types::api::reseller::SetOwner;
+use wcp360_types::content::Overrides;
 use wcp360_types::{Problem, Username};
 
 pub(crate) async fn list(call: Call) -> Answer {
@@ -48,4 +51,31 @@ pub(crate) async fn unsuspend(call: Call) -> Answer {
 pub(crate) async fn delete(call: Call) -> Answer {
     let outcome = call.engine().delete_account(call.caller()?, &call.param("account")?, call.job_request()?).await?;
     call.outcome(outcome)
+}
+
+pub(crate) async fn change_package(call: Call) -> Answer {
+    let request: ChangePackage = call.body()?;
+    let (name, how) = (call.param("account")?, call.job_request()?);
+    let outcome = call.engine().change_package(call.caller()?, &name, request, how).await?;
+    call.outcome(outcome)
+}
+
+pub(crate) async fn set_overrides(call: Call) -> Answer {
+    let overrides: Overrides = call.body()?;
+    let (name, how) = (call.param("account")?, call.job_request()?);
+    let outcome = call.engine().set_overrides(call.caller()?, &name, overrides, how).await?;
+    call.outcome(outcome)
+}
+
+pub(crate) async fn clone(call: Call) -> Answer {
+    let request: CloneAccount = call.body()?;
+    let (name, how) = (call.param("account")?, call.job_request()?);
+    let outcome = call.engine().clone_account(call.caller()?, &name, request, how).await?;
+    call.outcome(outcome)
+}
+
+pub(crate) async fn set_owner(call: Call) -> Answer {
+    let request: SetOwner = call.body()?;
+    let account = call.engine().set_owner(call.caller()?, &call.param("account")?, &request.owner).await?;
+    Ok(Reply::ok(&account))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod domains;
 pub(crate) mod events;
 pub(crate) mod jobs;

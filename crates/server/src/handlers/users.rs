@@ -1,6 +1,8 @@
 //! People who can log in.
 
 use crate::call::{Answer, Call, Reply};
+use wcp360_types::api::account::SuspendAccount;
+use wcp360_types::api::reseller::ResellerLimits;
 use wcp360_types::api::user::{CreateUser, SetPassword};
 
 pub(crate) async fn list(call: Call) -> Answer {
@@ -64,4 +66,34 @@ pub(crate) async fn revoke_token(call: Call) -> Answer {
     let id = call.param("token")?;
     call.engine().revoke_token(call.caller()?, Some(&name), id).await?;
     Ok(Reply::nothing())
+}
+
+pub(crate) async fn usage(call: Call) -> Answer {
+    let name: String = call.param("user")?;
+    Ok(Reply::ok(&call.engine().usage(call.caller()?, &name).await?))
+}
+
+pub(crate) async fn limits(call: Call) -> Answer {
+    let name: String = call.param("user")?;
+    Ok(Reply::ok(&call.engine().reseller_limits(call.caller()?, &name).await?))
+}
+
+pub(crate) async fn set_limits(call: Call) -> Answer {
+    let limits: ResellerLimits = call.body()?;
+    let name: String = call.param("user")?;
+    Ok(Reply::ok(&call.engine().set_reseller_limits(call.caller()?, &name, limits).await?))
+}
+
+pub(crate) async fn suspend(call: Call) -> Answer {
+    // Nothing to say is a body of nothing.
+    let request: SuspendAccount = if call.body.is_empty() { SuspendAccount::default() } else { call.body()? };
+    let (name, how): (String, _) = (call.param("user")?, call.job_request()?);
+    let outcome = call.engine().suspend_reseller(call.caller()?, &name, request.reason, how).await?;
+    call.bulk_outcome(outcome)
+}
+
+pub(crate) async fn unsuspend(call: Call) -> Answer {
+    let (name, how): (String, _) = (call.param("user")?, call.job_request()?);
+    let outcome = call.engine().unsuspend_reseller(call.caller()?, &name, how).await?;
+    call.bulk_outcome(outcome)
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use std::rc::Rc;
-use wcp360_types::{AccountId, JobId, LoginId, ScheduleId, SessionId, TokenId, UserId};
+use wcp360_types::{AccountId, BulkId, JobId, LoginId, ScheduleId, SessionId, TokenId, UserId};
 
 /// A value bound to a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ macro_rules! from_id {
         }
     )*};
 }
-from_id!(AccountId, JobId, LoginId, ScheduleId, SessionId, TokenId, UserId);
+from_id!(AccountId, BulkId, JobId, LoginId, ScheduleId, SessionId, TokenId, UserId);
 
 impl<T: Into<Param>> From<Option<T>> for Param {
     fn from(value: Option<T>) -> Self {

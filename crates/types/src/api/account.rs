@@ -1,5 +1,6 @@
 //! Accounts.
 
+use crate::content::Overrides;
 use crate::manifest::{AccountStatus, ManifestSet};
 use crate::{Domain, EmailAddress, PackageName, Revision, Username};
 use jiff::Timestamp;
@@ -14,8 +15,12 @@ pub struct CreateAccount {
     pub username: Username,
     /// The account's first domain.
     pub primary_domain: Domain,
-    /// The package that says what it may use.
-    pub package: PackageName,
+    /// The package that says what it may use; the default package if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<PackageName>,
+    /// What it gets besides the package, or less than it.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub overrides: Overrides,
     /// Where its owner can be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact_email: Option<EmailAddress>,
@@ -26,6 +31,41 @@ pub struct CreateAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 256))]
     pub password: Option<String>,
+}
+
+/// An account to be made like another one: its package, what was set for it alone, how its PHP runs, and its domains under
+/// new names. Files and databases are not copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloneAccount {
+    /// Name of the new account and of its Linux user.
+    pub username: Username,
+    /// The new account's first domain. Names under the other account's first domain become names under this one.
+    pub primary_domain: Domain,
+    /// New names for further domains. Those for which there is none are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub domains: Vec<NewName>,
+    /// Where the new account's owner can be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact_email: Option<EmailAddress>,
+    /// The reseller the new account belongs to; that of the other account if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Lets the new account's owner log in to the panel with this password (8 to 256 characters).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 256))]
+    pub password: Option<String>,
+}
+
+/// A domain and the name that it gets in a clone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewName {
+    /// The domain of the account that is cloned.
+    pub from: Domain,
+    /// Its name in the clone.
+    pub to: Domain,
 }
 
 /// A reason for a suspension.
@@ -83,6 +123,8 @@ pub struct Account {
     pub state: AccountState,
     /// Package.
     pub package: PackageName,
+    /// The version of the package that it was given.
+    pub package_version: u32,
     /// Login of the reseller or administrator it belongs to.
     pub owner: String,
     /// Numeric user id, once created.
@@ -123,4 +165,6 @@ pub struct AccountFilter {
     pub package: Option<PackageName>,
     /// Only accounts in this state.
     pub state: Option<AccountState>,
+    /// Only accounts of this reseller or administrator.
+    pub owner: Option<String>,
 }

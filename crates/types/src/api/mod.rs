@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod bulk;
 pub mod domain;
 pub mod drift;
 pub mod event;
@@ -9,6 +10,7 @@ pub mod job;
 pub mod maintenance;
 pub mod package;
 pub mod page;
+pub mod reseller;
 pub mod schedule;
 pub mod secrets;
 pub mod session;

@@ -1,5 +1,6 @@
 //! People who can log in.
 
+use super::reseller::ResellerLimits;
 use crate::{Role, UserId, Username};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -37,6 +38,12 @@ pub struct User {
     /// For a reseller: how many accounts it may have at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_accounts: Option<u64>,
+    /// For a reseller: all that it may give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ResellerLimits>,
+    /// Whether it is suspended: a reseller by itself, a client with its account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
     /// Whether a password is set.
     pub has_password: bool,
     /// When it was made.
