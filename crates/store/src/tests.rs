@@ -54,6 +54,7 @@ pub(crate) fn account(name: &str, owner: UserId) -> NewAccount {
         username: Username::parse(name).unwrap(),
         owner_id: owner,
         package: "starter".parse().unwrap(),
+        package_version: 1,
         primary_domain: Domain::parse(&format!("{name}.test")).unwrap(),
         contact_email: None,
     }
