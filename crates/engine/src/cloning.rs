@@ -107,6 +107,7 @@ mod tests {
     fn ten_05_a_clone_has_names_of_its_own() {
         let mut source = alice();
         source.account.uid = Some(20_001);
+        source.account.gid = Some(20_001);
         source.limits.overrides.limits.disk_mb = Some(Some(5));
         for json in [
             serde_json::json!({"domain": "shop.alice.test"}),
