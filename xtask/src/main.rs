@@ -4,6 +4,7 @@ mod bench;
 mod deps;
 mod dist;
 mod openapi;
+mod permissions;
 mod process;
 mod reference;
 mod repo;
@@ -21,7 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write openapi/wcp360.json, docs/api.md and the reference in docs/cli.md
+    /// Write openapi/wcp360.json, docs/api.md, docs/permissions.md and the reference in docs/cli.md
     Openapi {
         /// Only say whether they are what they should be
         #[arg(long)]

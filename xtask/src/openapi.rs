@@ -1,6 +1,6 @@
 //! The committed OpenAPI document, and what is written from it.
 
-use crate::{process, reference, repo};
+use crate::{permissions, process, reference, repo};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
@@ -14,6 +14,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
     let mut stale = Vec::new();
     put(check, "openapi/wcp360.json", &format!("{document:#}\n"), &mut stale)?;
     put(check, "docs/api.md", &reference::markdown(&document), &mut stale)?;
+    put(check, "docs/permissions.md", &permissions::markdown(), &mut stale)?;
     // After the document, which the program is built with.
     let args = ["run", "--quiet", "--locked", "--package", "wcp360-cli", "--bin", "wcp360", "--", "reference"];
     let commands = process::output(&mut process::command(&repo::cargo(), args))?;

@@ -151,6 +151,11 @@ fn every_role_that_may_changes_accounts_for_real() {
             continue;
         }
         world.settle();
+        if answer.json()["refused"].is_u64() {
+            let bulk = world.bulk_done(&job_of(&answer.json()));
+            report.holds(bulk["actor"] == world.login(change.role).as_str(), || format!("{}: {bulk}", what()));
+            continue;
+        }
         // Root asks: with a deleted account its owner's reach is gone too.
         let job = must(&world.tokens[3], "GET", &format!("/jobs/{}", job_of(&answer.json())), &json!(null), 200);
         report.holds(job["state"] == "succeeded", || format!("{}: {job}", what()));
@@ -161,8 +166,11 @@ fn every_role_that_may_changes_accounts_for_real() {
 
 /// An account that may be lost; a client has but its own.
 fn account_for(world: &World, kind: Kind, role: usize) -> Names {
-    if matches!(kind, Kind::Nothing | Kind::Change) {
-        return Names::new();
+    match kind {
+        Kind::Nothing | Kind::Change => return Names::new(),
+        // Whoever may do something with one may do it with the reseller's.
+        Kind::Reseller | Kind::Package => return throw_away(world, kind, Relation::Own, role),
+        _ => {}
     }
     let name = if role == 0 { world.account(Relation::Own) } else { world.fresh() };
     if role != 0 {

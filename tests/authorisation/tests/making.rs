@@ -30,6 +30,7 @@ impl World {
             jobs: Default::default(),
             changes: Default::default(),
             schedules: Default::default(),
+            bulks: Default::default(),
             spare_tokens: Default::default(),
             spare_sessions: Default::default(),
             fresh: AtomicUsize::new(0),
@@ -86,6 +87,9 @@ impl World {
             let job = must(owner, "POST", &path, &json!({"domain": names[1].1}), 202);
             self.changes[*relation as usize] = job_of(&job);
             self.schedules[*relation as usize] = self.schedule(*relation);
+            // Of nothing that is there: what there is is not to change.
+            let body = json!({"action": "suspend", "accounts": ["nobody"]});
+            self.bulks[*relation as usize] = job_of(&must(owner, "POST", "/bulk", &body, 202));
         }
         let halted = self.halted(Relation::Own);
         self.suspended = vec![

@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Reseller,
     /// A package: *own* is seller's private one, *sibling* root's public one, *foreign* rival's private one.
     Package,
+    /// A change of many accounts: *own* and *sibling* are seller's, *foreign* is rival's.
+    Bulk,
     /// A list, and the field that names its objects.
     ListOf(&'static Kind, &'static str),
 }

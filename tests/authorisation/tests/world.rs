@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) changes: [String; 3],
     /// Changes of own, sibling, foreign in the far future.
     pub(crate) schedules: [String; 3],
+    /// Changes of many accounts, by owners of own, sibling, foreign.
+    pub(crate) bulks: [String; 3],
     /// Ids of tokens: of the four roles, and of sibling's and foreign's owners.
     pub(crate) spare_tokens: [String; 6],
     /// Ids of sessions of the same people.
@@ -104,6 +106,7 @@ impl World {
             Kind::Package => vec![("package", format!("m{}-{}", self.tag, ["pko", "pks", "pkf", "pkn"][index]))],
             Kind::Job => vec![("job", self.jobs.get(index).cloned().unwrap_or(missing_id))],
             Kind::Change => vec![("job", self.changes.get(index).cloned().unwrap_or(missing_id))],
+            Kind::Bulk => vec![("bulk", self.bulks.get(index).cloned().unwrap_or(missing_id))],
             Kind::Schedule => vec![("schedule", self.schedules.get(index).cloned().unwrap_or(missing_id))],
             Kind::Token => {
                 let index = [role, 4, 5, 6][index];
@@ -126,6 +129,19 @@ impl World {
                 let (account, domain) = halves(relation);
                 vec![("account", self.account(account)), ("domain", format!("sub.{}.test", self.account(domain)))]
             }
+        }
+    }
+
+    /// Waits for a change of many accounts to be over, and gives it.
+    pub(crate) fn bulk_done(&self, id: &str) -> Value {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let bulk = must(&self.tokens[3], "GET", &format!("/bulk/{id}"), &Value::Null, 200);
+            if bulk["state"] != "running" {
+                return bulk;
+            }
+            assert!(Instant::now() < until, "it does not end: {bulk}");
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
