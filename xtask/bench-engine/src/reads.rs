@@ -71,6 +71,7 @@ async fn fill(file: &Path, accounts: usize) -> Result<()> {
                     username: name.parse().expect("a valid name"),
                     owner_id: owner,
                     package: "starter".parse().expect("a valid name"),
+                    package_version: 1,
                     primary_domain: format!("{name}.test").parse().expect("a valid name"),
                     contact_email: None,
                 };
