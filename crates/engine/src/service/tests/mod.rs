@@ -54,8 +54,13 @@ impl World {
                 hostname: "panel.host.test".into(),
                 http_port: 80,
                 agent_socket: dir.path().join("no-agent.sock"),
-                audit_file: dir.path().join(format!("audit{number}.json")),
+                audit: crate::audit::AuditFiles {
+                    mirror: dir.path().join(format!("audit{number}.json")),
+                    position: dir.path().join(format!("audit{number}.position")),
+                    key: dir.path().join("audit.key"),
+                },
                 setup_token_file: dir.path().join("setup.token"),
+                drift: Default::default(),
                 workers: 1,
             };
             let engine = Engine::new(db, settings).await.unwrap();
