@@ -71,6 +71,7 @@ fn pool(account: &Account<'_>) -> Result<String, RenderError> {
             // A form has some fields besides the file.
             post_mb => php.pool.upload_mb + 1,
             open_basedir => open_basedir(account)?,
+            may_start_programs => account.set.limits.security.php_may_start_programs,
         },
     )
 }

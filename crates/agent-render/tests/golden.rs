@@ -61,6 +61,7 @@ fn accounts() {
     check("domains.txt", &text(&render(&with_domains(), &facts()).unwrap()));
     let mut suspended = with_domains();
     suspended.account.status = AccountStatus::Suspended;
+    suspended.limits.security.php_may_start_programs = false;
     check("suspended.txt", &text(&render(&suspended, &facts()).unwrap()));
     let mut bare = manifests("alice", "alice.test");
     bare.services.php.enabled = false;

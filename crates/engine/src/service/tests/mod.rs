@@ -59,6 +59,8 @@ impl World {
                     position: dir.path().join(format!("audit{number}.position")),
                     key: dir.path().join("audit.key"),
                 },
+                secrets_file: dir.path().join("secrets"),
+                security_file: dir.path().join(format!("security{number}.log")),
                 setup_token_file: dir.path().join("setup.token"),
                 drift: Default::default(),
                 workers: 1,
