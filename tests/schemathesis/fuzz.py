@@ -56,7 +56,11 @@ def main():
 
 
 # What root's random requests don't get into.
-BEYOND_CHANCE = {"session.login": "nobody guesses a password"}
+BEYOND_CHANCE = {
+    "session.login": "nobody guesses a password",
+    "sessions.revoke": "nobody guesses an id",
+    "users.revoke-session": "nobody guesses an id",
+}
 # Said by what lies behind all checks of the request itself: it collides with what is there, or that has changed.
 REACHED = {409, 412}
 

@@ -50,6 +50,8 @@ BEYOND_SCHEMAS = {
     ("tokens.create", "password"): "it must be right",
     ("tokens.create", "scopes"): "nobody gives away what they don't hold",
     ("tokens.create", "name"): "no control characters",
+    ("tokens.create", "networks"): "what a network is, and that it is not all of them, is no pattern",
+    ("session.jwt", "scopes"): "nobody gives away what they don't hold",
     ("accounts.suspend", "reason"): "no control characters",
     ("schedules.create", "name"): "no control characters",
     ("schedules.create", "run_at"): "a time to come, and not beside cron",
@@ -84,9 +86,9 @@ def before_load_schema(ctx, raw_schema):
 
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
-    """Every request comes from another visitor."""
+    """Every request comes from another visitor: of the machine itself, for whom limits are so wide that nothing meets them."""
     number = next(VISITORS)
-    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    address = f"127.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
     case.headers = {**(case.headers or {}), "X-Real-IP": address}
     parameters = case.path_parameters
     if isinstance(parameters, dict):
