@@ -92,8 +92,9 @@ fn entry(number: u64, owner: UserId) -> NewAudit {
         action: ["accounts.create", "domains.add", "tokens.create", "session.login"][(number % 4) as usize].into(),
         target: Some(format!("account{}", number % 5000)),
         owner: Some(owner),
-        outcome: if number % 20 == 0 { "refused" } else { "succeeded" }.into(),
-        detail: (number % 3 == 0)
+        outcome: if number.is_multiple_of(20) { "refused" } else { "succeeded" }.into(),
+        detail: number
+            .is_multiple_of(3)
             .then(|| format!("the domain \"name{number}.example.com\" is taken; choose another name")),
         request_id: RequestId::new().to_string(),
         ..NewAudit::default()
