@@ -16,4 +16,5 @@ mod jobs;
 mod lifecycle;
 mod matrix;
 mod platform;
+mod policy;
 mod scope;
