@@ -88,7 +88,8 @@ fn ten_05_a_package_is_changed_propagated_and_too_small() {
     let kept = json!({"package": "e2eplan", "keep_excess": true});
     let job = host.wait_job(&host.api(admin, "PUT", "/accounts/plantwo/package", Some(&kept)));
     assert_eq!(job["state"], "succeeded", "{job}");
-    assert_eq!(host.fetch("more-plantwo.test", "/").status, 403, "nothing is lost: the empty site answers");
+    host.write_as("plantwo", "domains/more-plantwo.test/public_html/index.html", "still here");
+    assert_eq!(host.fetch("more-plantwo.test", "/").body, "still here", "nothing is lost");
 }
 
 #[test]
