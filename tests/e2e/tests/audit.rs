@@ -6,7 +6,7 @@ use wcp360_e2e::Host;
 #[test]
 fn sec_06_the_trail_verifies_on_the_panel_and_as_a_file() {
     let host = Host::get();
-    host.create("audited");
+    host.create("trailed");
     let found: serde_json::Value = serde_json::from_str(&host.cli_ok(&["--json", "audit", "verify"])).unwrap();
     assert_eq!(found["ok"], true, "{found}");
     host.sh("wcp360 --json audit key > /root/panel.key && wcp360 audit export > /root/trail.jsonl");
@@ -23,7 +23,7 @@ fn sec_06_the_trail_verifies_on_the_panel_and_as_a_file() {
     assert_eq!(host.sh("stat -c '%U %a' /var/lib/wcp360/audit.key"), "wcp360 400");
     // The job's end names both revisions; the client sees it too.
     let listed: serde_json::Value =
-        serde_json::from_str(&host.cli_ok(&["--json", "audit", "list", "--tenant", "audited"])).unwrap();
+        serde_json::from_str(&host.cli_ok(&["--json", "audit", "list", "--tenant", "trailed"])).unwrap();
     let ended = listed["items"].as_array().unwrap().iter().find(|e| e["outcome"] == "succeeded").unwrap().clone();
     assert!(ended["after"].is_string() && ended["job"].is_string() && ended["account"].is_string(), "{ended}");
 }
