@@ -88,7 +88,7 @@ impl World {
             self.changes[*relation as usize] = job_of(&job);
             self.schedules[*relation as usize] = self.schedule(*relation);
             // Of nothing that is there: what there is is not to change.
-            let body = json!({"action": "suspend", "accounts": ["nobody"]});
+            let body = json!({"action": "suspend", "accounts": ["nosuchone"]});
             self.bulks[*relation as usize] = job_of(&must(owner, "POST", "/bulk", &body, 202));
         }
         let halted = self.halted(Relation::Own);
