@@ -56,11 +56,15 @@ BEYOND_SCHEMAS = {
     ("schedules.create", "name"): "no control characters",
     ("schedules.create", "run_at"): "a time to come, and not beside cron",
     ("schedules.create", "cron"): "five fields that come together some day",
+    ("events.listen", "topics"): "topics are words and ids after a colon, several of them in one text",
+    ("events.listen", "after"): "a position is the server's own",
+    ("domains.add", "domains.json: alias"): "as target",
     ("jobs.resolve", "note"): "no control characters, and not only blanks",
 }
 
 # Every status that an error may have. The document says `default` for all of them, so its own check can't fail.
-REFUSALS = {400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429}
+# 426 answers a plain request for the WebSocket.
+REFUSALS = {400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 426, 429}
 
 
 @schemathesis.hook
@@ -140,7 +144,7 @@ def what_the_document_allows_is_accepted(ctx, response, case):
     if any(error["message"].startswith("the key was used for another request") for error in problem.get("errors", [])):
         return
     for error in problem.get("errors") or [{"field": "", "message": problem["detail"]}]:
-        assert (operation, error["field"]) in BEYOND_SCHEMAS, f"{operation}: {error['field']}: {error['message']}"
+        assert (operation, error["field"].split("[")[0]) in BEYOND_SCHEMAS, f"{operation}: {error['field']}: {error['message']}"
 
 
 @schemathesis.check

@@ -135,8 +135,7 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
         }
     }
     if let Some(body) = operation.body {
-        described["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": body(generator) } } });
+        described["requestBody"] = json!({ "required": !operation.body_optional, "content": { "application/json": { "schema": body(generator) } } });
     }
     described
 }

@@ -83,6 +83,8 @@ pub struct Operation {
     pub effect: Effect,
     /// The body, if it takes one.
     pub body: Option<SchemaOf>,
+    /// Whether it can be left out.
+    pub body_optional: bool,
     /// Structures whose fields are query parameters.
     pub query: Vec<SchemaOf>,
     /// Status and body of success.

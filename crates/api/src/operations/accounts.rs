@@ -30,7 +30,7 @@ pub(super) fn operations() -> Vec<Operation> {
         op("accounts.suspend", Post, "/accounts/{account}/suspend", "Suspend an account")
             .about("Its sites answer with a suspended page, PHP and logins stop; nothing is lost.")
             .needs(P::AccountsManage)
-            .body::<account::SuspendAccount>()
+            .maybe_body::<account::SuspendAccount>()
             .job()
             .if_match(),
         op("accounts.unsuspend", Post, "/accounts/{account}/unsuspend", "Bring a suspended account back")

@@ -41,7 +41,7 @@ pub(super) fn operations() -> Vec<Operation> {
         op("jobs.undo", Post, "/jobs/{job}/undo", "Take back what a job changed")
             .about("Refused if the account was changed again since. With `dry_run` it says what would change and what would be lost.")
             .needs(P::JobsManage)
-            .body::<job::UndoJob>()
+            .maybe_body::<job::UndoJob>()
             .job(),
         op("jobs.resolve", Post, "/jobs/{job}/resolve", "Note that a failed job was settled by hand")
             .needs(P::JobsManage)

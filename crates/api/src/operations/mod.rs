@@ -35,6 +35,7 @@ fn op(id: &'static str, method: Method, path: &'static str, summary: &'static st
         access: Access::Public,
         effect: if method == Method::Get { Effect::Read } else { Effect::Change },
         body: None,
+        body_optional: false,
         query: Vec::new(),
         success: (200, None),
         plans: false,
@@ -56,6 +57,11 @@ impl Operation {
     fn body<T: JsonSchema>(mut self) -> Self {
         self.body = Some(schema::<T>());
         self
+    }
+    /// A body that says nothing can be left out.
+    fn maybe_body<T: JsonSchema>(mut self) -> Self {
+        self.body_optional = true;
+        self.body::<T>()
     }
     fn query<T: JsonSchema>(mut self) -> Self {
         self.query.push(schema::<T>());

@@ -15,7 +15,7 @@ pub(super) fn operations() -> Vec<Operation> {
         op("drift.reconcile", Post, "/drift/reconcile", "Compare all accounts with their manifests now")
             .about("What is found is repaired, adopted, ignored or reported by class, as the node's settings say.")
             .needs(P::DriftManage)
-            .body::<drift::Reconcile>()
+            .maybe_body::<drift::Reconcile>()
             .starts::<job::Job>(),
         op("accounts.drift", Get, "/accounts/{account}/drift", "How an account differs from its manifests")
             .needs(P::DriftRead)
@@ -23,7 +23,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .columns(&["key", "what", "class", "summary"]),
         op("accounts.repair", Post, "/accounts/{account}/repair", "Repair, adopt or ignore differences of an account")
             .needs(P::DriftManage)
-            .body::<drift::RepairDrift>()
+            .maybe_body::<drift::RepairDrift>()
             .starts::<job::Job>(),
         op("accounts.pick-up", Post, "/accounts/{account}/pick-up", "Apply manifests that were edited by hand")
             .needs(P::DriftManage)
@@ -33,7 +33,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .gives::<drift::NodeDrift>(200),
         op("node.repair", Post, "/node/repair", "Repair what differs on the node itself")
             .needs(P::DriftManage)
-            .body::<drift::RepairNode>()
+            .maybe_body::<drift::RepairNode>()
             .starts::<job::Job>(),
         op("index.rebuild", Post, "/index/rebuild", "Make the index of accounts from the manifests")
             .about("Accounts that can't be read are named in the job's log and change nothing.")

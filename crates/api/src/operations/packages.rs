@@ -44,7 +44,7 @@ pub(super) fn operations() -> Vec<Operation> {
         op("packages.propagate", Post, "/packages/{package}/propagate", "Give a package's newest version to its accounts")
             .about("To those that have an older one, of those you manage: a job each. With `dry_run`: which ones, and what would not fit.")
             .needs(P::AccountsManage)
-            .body::<package::Propagate>()
+            .maybe_body::<package::Propagate>()
             .bulk(),
         op("packages.default", Get, "/default-package", "Show which package accounts get that ask for none")
             .needs(P::PackagesRead)

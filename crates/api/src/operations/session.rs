@@ -26,7 +26,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  it was minted from, and can't be used to get other credentials.",
             )
             .needs(P::SelfManage)
-            .body::<session::MintJwt>()
+            .maybe_body::<session::MintJwt>()
             .gives::<session::MintedJwt>(201)
             .command("jwt"),
         op("session.logout", Delete, "/session", "Log out").needs(P::SelfManage).gives_nothing().command("-"),

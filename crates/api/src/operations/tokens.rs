@@ -22,7 +22,7 @@ pub(super) fn operations() -> Vec<Operation> {
         op("tokens.rotate", Post, "/tokens/{token}/rotate", "Give an API token a new secret")
             .about("The old secret ends at once; scopes, networks and expiry stay.")
             .needs(P::SelfManage)
-            .body::<token::RotateToken>()
+            .maybe_body::<token::RotateToken>()
             .gives::<token::CreatedToken>(200),
         op("tokens.revoke", Delete, "/tokens/{token}", "Revoke an API token").needs(P::SelfManage).gives_nothing(),
     ]

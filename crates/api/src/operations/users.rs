@@ -39,7 +39,7 @@ pub(super) fn operations() -> Vec<Operation> {
         op("users.suspend", Post, "/users/{user}/suspend", "Suspend a reseller with all its accounts")
             .about("Its logins and tokens stop at once; its accounts get a job each.")
             .needs(P::UsersManage)
-            .body::<account::SuspendAccount>()
+            .maybe_body::<account::SuspendAccount>()
             .bulk(),
         op("users.unsuspend", Post, "/users/{user}/unsuspend", "Bring a suspended reseller back")
             .about("With the accounts that were suspended with it; those that were suspended by themselves stay so.")
