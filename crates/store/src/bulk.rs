@@ -233,33 +233,6 @@ impl Tx<'_> {
         let rows = self.query(sql, params![id])?;
         rows.iter().map(|row| columns("bulk_items", row).parsed("account")).collect()
     }
-
-    /// The bulk change that an earlier request with this key made, and what that request was.
-    pub fn idempotent_bulk(&mut self, user: UserId, key: &str) -> Result<Option<(String, BulkId)>, StoreError> {
-        let sql = "SELECT name, request, job_id FROM idempotency WHERE user_id = $1 AND name = $2";
-        let row = self.query_opt(sql, params![user, key])?;
-        row.map(|row| {
-            let c = columns("idempotency", &row);
-            Ok((c.text("request")?, c.parsed("job_id")?))
-        })
-        .transpose()
-    }
-
-    /// Remembers which bulk change a request with a key made.
-    ///
-    /// # Errors
-    /// [`StoreError::Taken`] if the same key came a second time meanwhile.
-    pub fn remember_bulk_key(
-        &mut self,
-        user: UserId,
-        key: &str,
-        request: &str,
-        bulk: BulkId,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO idempotency (user_id, name, request, job_id, created_at) VALUES ($1, $2, $3, $4, $5)";
-        self.insert_new(sql, params![user, key, request, bulk, now], "idempotency key")
-    }
 }
 
 fn item(row: &Row) -> Result<BulkItem, StoreError> {

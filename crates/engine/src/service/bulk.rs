@@ -143,7 +143,7 @@ impl Engine {
                     let names = choose(tx, id)?;
                     tx.insert_bulk(&stored(id, &by, &new, &how), &names, now)?;
                     if let Some((key, request)) = &how.idempotency {
-                        tx.remember_bulk_key(by.user_id, key, request, id, now)?;
+                        tx.remember_key(by.user_id, key, request, id, now)?;
                     }
                     tx.append_audit(&begun(&by, &how, target, &new, id, names.len()), now)?;
                     id
@@ -342,7 +342,7 @@ fn begun(
 /// The bulk change that an earlier request with the same key made.
 fn repeated(tx: &mut Tx<'_>, by: &Caller, how: &JobRequest) -> Result<Option<BulkId>, EngineError> {
     let Some((key, request)) = &how.idempotency else { return Ok(None) };
-    match tx.idempotent_bulk(by.user_id, key)? {
+    match tx.idempotent(by.user_id, key)? {
         None => Ok(None),
         Some((before, bulk)) if before == *request => Ok(Some(bulk)),
         Some(_) => {

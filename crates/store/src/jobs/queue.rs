@@ -5,8 +5,10 @@ use crate::db::params;
 use crate::row::{columns, to_json};
 use crate::{Lock, StoreError, Tx};
 use jiff::Timestamp;
+use std::fmt::Display;
+use std::str::FromStr;
+use wcp360_types::UserId;
 use wcp360_types::api::job::JobStep;
-use wcp360_types::{JobId, UserId};
 
 impl Tx<'_> {
     /// Queues a job.
@@ -89,8 +91,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The job that an earlier request with this key made, and what that request was.
-    pub fn idempotent(&mut self, user: UserId, key: &str) -> Result<Option<(String, JobId)>, StoreError> {
+    /// The job or bulk change that an earlier request with this key made, and what that request was.
+    pub fn idempotent<I>(&mut self, user: UserId, key: &str) -> Result<Option<(String, I)>, StoreError>
+    where
+        I: FromStr,
+        I::Err: Display,
+    {
         let sql = "SELECT name, request, job_id FROM idempotency WHERE user_id = $1 AND name = $2";
         let row = self.query_opt(sql, params![user, key])?;
         row.map(|row| {
@@ -100,7 +106,7 @@ impl Tx<'_> {
         .transpose()
     }
 
-    /// Remembers which job a request with a key made.
+    /// Remembers which job or bulk change a request with a key made.
     ///
     /// # Errors
     /// [`StoreError::Taken`] if the same key came a second time meanwhile.
@@ -109,11 +115,11 @@ impl Tx<'_> {
         user: UserId,
         key: &str,
         request: &str,
-        job: JobId,
+        made: impl Display,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO idempotency (user_id, name, request, job_id, created_at) VALUES ($1, $2, $3, $4, $5)";
-        self.insert_new(sql, params![user, key, request, job, now], "idempotency key")
+        self.insert_new(sql, params![user, key, request, made.to_string(), now], "idempotency key")
     }
 }
 

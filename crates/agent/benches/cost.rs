@@ -1,12 +1,22 @@
-//! What changes cost: run by hand, `cargo test --release -p wcp360-agent --test cost -- --ignored --nocapture`.
+//! What changes cost the agent: `cargo bench -p wcp360-agent --bench cost`, as root.
 //!
 //! `WCP360_COST_DIR` names a directory on the disk to measure; `WCP360_COST_ONLY` one of the parts, for strace.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "../tests/machine/mod.rs"]
 mod machine;
 
 use machine::*;
 use std::time::{Duration, Instant};
+
+fn main() {
+    if !is_root() {
+        eprintln!("run it as root: it makes accounts in a folder of its own");
+        return;
+    }
+    creation_alone_and_in_a_burst();
+    a_scan_of_a_thousand_accounts();
+}
 
 fn cpu() -> Duration {
     let used = std::fs::read_to_string("/proc/self/schedstat").unwrap();
@@ -25,12 +35,7 @@ fn process_cpu() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-#[test]
-#[ignore = "a measurement"]
-fn perf_creation_alone_and_in_a_burst() {
-    if !is_root() {
-        return;
-    }
+fn creation_alone_and_in_a_burst() {
     let base = std::env::var("WCP360_COST_DIR").unwrap_or_else(|_| "/var/tmp".into());
     let dir = tempfile::tempdir_in(base).unwrap();
     fresh(dir.path());
@@ -67,12 +72,7 @@ fn perf_creation_alone_and_in_a_burst() {
     }
 }
 
-#[test]
-#[ignore = "a measurement"]
-fn perf_a_scan_of_a_thousand_accounts() {
-    if !is_root() {
-        return;
-    }
+fn a_scan_of_a_thousand_accounts() {
     let base = std::env::var("WCP360_COST_DIR").unwrap_or_else(|_| "/var/tmp".into());
     let dir = tempfile::tempdir_in(base).unwrap();
     fresh(dir.path());
