@@ -208,12 +208,11 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_ready ON jobs (priority DESC, turn, id) WHERE state = 'queued' AND head = 1;
 CREATE INDEX jobs_lane ON jobs (lane, id) WHERE state IN ('queued', 'running', 'waiting');
 CREATE INDEX jobs_tenant ON jobs (tenant, turn) WHERE state IN ('queued', 'running', 'waiting');
-CREATE INDEX jobs_turn ON jobs (turn) WHERE state IN ('queued', 'running', 'waiting');
 CREATE INDEX jobs_waiting ON jobs (run_at) WHERE state = 'waiting';
 CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_account ON jobs (account_id, id);
 CREATE INDEX jobs_owner ON jobs (owner_id, id);
-CREATE INDEX jobs_updated ON jobs (updated_at);
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 -- Changes that are to be asked for later, once or again and again.
 CREATE TABLE schedules (

@@ -152,7 +152,7 @@ impl Auditor {
                     About::Account(name) => return tx.append_audit_about(&entry, scope, name, now),
                     About::Job(id) if tx.job(scope, *id)?.is_some() => {
                         entry.job = Some(*id);
-                        entry.account = None;
+                        (entry.account, entry.owner) = (None, None);
                     }
                     _ => {}
                 }

@@ -195,7 +195,6 @@ pub(crate) fn accepted(caller: &Caller, how: &JobRequest, account: Option<&Usern
         source: how.origin.source.clone(),
         action: how.operation.into(),
         target: account.map(ToString::to_string),
-        owner: (!caller.is_admin()).then_some(caller.user_id),
         outcome: "accepted".into(),
         request_id: how.origin.request_id.clone(),
         job: Some(job),

@@ -1,6 +1,6 @@
 //! Recording, and giving what was recorded its place in the chain.
 
-use crate::db::params;
+use crate::db::{Param, params};
 use crate::row::{columns, to_json};
 use crate::{Lock, Scope, StoreError, Tx};
 use jiff::Timestamp;
@@ -28,10 +28,10 @@ pub struct NewAudit {
     /// What it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// The reseller who may read the entry too. Found by the job or the account, if it is about one.
+    /// The reseller who may read the entry too. Unless given, found by the job or the account, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<UserId>,
-    /// The account whose client may read it too. Found by the job, if there is one.
+    /// The account whose client may read it too. Found by the job, if there is one and no owner is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
     /// `started`, `accepted`, `succeeded`, `refused`, `failed` or `cancelled`.
@@ -68,7 +68,7 @@ impl Tx<'_> {
     /// The database's: then the caller must not go on with what it wanted to record.
     pub fn append_audit(&mut self, new: &NewAudit, now: Timestamp) -> Result<(), StoreError> {
         let mut entry = new.clone();
-        if let Some(job) = entry.job.filter(|_| entry.account.is_none()) {
+        if let Some(job) = entry.job.filter(|_| entry.account.is_none() && entry.owner.is_none()) {
             let sql = "SELECT id, account_id, owner_id FROM jobs WHERE id = $1";
             if let Some(row) = self.query_opt(sql, params![job])? {
                 let c = columns("jobs", &row);
@@ -126,24 +126,31 @@ impl Tx<'_> {
     /// # Errors
     /// The database's.
     pub fn chain_audit(&mut self, limit: u32) -> Result<u64, StoreError> {
-        let waiting = "SELECT id, entry FROM audit_inbox ORDER BY id LIMIT $1";
+        let take = "DELETE FROM audit_inbox WHERE id IN (SELECT id FROM audit_inbox ORDER BY id LIMIT $1) \
+                    RETURNING id, entry";
         self.lock(Lock::Audit)?;
-        let rows = self.query(waiting, params![limit])?;
+        let rows = self.query(take, params![limit])?;
         if rows.is_empty() {
             return Ok(0);
         }
-        let (mut seq, mut previous) = self.audit_end()?.unwrap_or_default();
+        let mut waiting = Vec::with_capacity(rows.len());
         for row in &rows {
             let c = columns("audit_inbox", row);
             let received: Received = c.json("entry")?;
             let at = Timestamp::from_millisecond(received.at).map_err(|e| c.corrupt("entry", e))?;
-            seq += 1;
-            let entry = placed(received.entry, seq, at, previous);
-            self.insert_entry(&entry)?;
-            self.execute("DELETE FROM audit_inbox WHERE id = $1", params![c.text("id")?])?;
-            previous = entry.hash;
+            waiting.push((c.text("id")?, at, received.entry));
         }
-        Ok(rows.len() as u64)
+        waiting.sort_by(|a, b| a.0.cmp(&b.0));
+        let (mut seq, mut previous) = self.audit_end()?.unwrap_or_default();
+        let mut entries = Vec::with_capacity(waiting.len());
+        for (_, at, entry) in waiting {
+            seq += 1;
+            let entry = placed(entry, seq, at, previous);
+            previous = entry.hash.clone();
+            entries.push(entry);
+        }
+        self.insert_entries(&entries)?;
+        Ok(entries.len() as u64)
     }
 
     /// Whether entries wait for their place.
@@ -167,32 +174,56 @@ impl Tx<'_> {
         .transpose()
     }
 
-    fn insert_entry(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit (seq, at, actor, on_behalf, source, action, target, owner_id, account_id, outcome, \
-                   detail, before, after, request_id, job, previous, hash) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
-        let values = params![
-            entry.seq,
-            entry.at,
-            &entry.actor,
-            entry.on_behalf.as_deref(),
-            &entry.source,
-            &entry.action,
-            entry.target.as_deref(),
-            entry.owner,
-            entry.account,
-            &entry.outcome,
-            entry.detail.as_deref(),
-            entry.before.as_ref().map(Revision::as_str),
-            entry.after.as_ref().map(Revision::as_str),
-            &entry.request_id,
-            entry.job,
-            &entry.previous,
-            &entry.hash,
-        ];
-        self.execute(sql, values)?;
+    fn insert_entries(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let mut left = entries;
+        while !left.is_empty() {
+            // Powers of two: a handful of statements, which stay prepared.
+            let many = (1 << left.len().ilog2()).min(MOST_ROWS);
+            let (now, later) = left.split_at(many);
+            let rows: Vec<String> = (0..many).map(|row| placeholders(row * COLUMNS)).collect();
+            let sql = format!(
+                "INSERT INTO audit (seq, at, actor, on_behalf, source, action, target, owner_id, account_id, outcome, \
+                 detail, before, after, request_id, job, previous, hash) VALUES {}",
+                rows.join(", ")
+            );
+            let values: Vec<Param> = now.iter().flat_map(values).collect();
+            self.execute(&sql, &values)?;
+            left = later;
+        }
         Ok(())
     }
+}
+
+/// Columns of an entry.
+const COLUMNS: usize = 17;
+/// Rows of one statement: far below the parameters that both databases allow.
+const MOST_ROWS: usize = 64;
+
+fn placeholders(after: usize) -> String {
+    let numbers: Vec<String> = (1..=COLUMNS).map(|n| format!("${}", after + n)).collect();
+    format!("({})", numbers.join(", "))
+}
+
+fn values(entry: &AuditEntry) -> [Param; COLUMNS] {
+    [
+        entry.seq.into(),
+        entry.at.into(),
+        (&entry.actor).into(),
+        entry.on_behalf.as_deref().into(),
+        (&entry.source).into(),
+        (&entry.action).into(),
+        entry.target.as_deref().into(),
+        entry.owner.into(),
+        entry.account.into(),
+        (&entry.outcome).into(),
+        entry.detail.as_deref().into(),
+        entry.before.as_ref().map(Revision::as_str).into(),
+        entry.after.as_ref().map(Revision::as_str).into(),
+        (&entry.request_id).into(),
+        entry.job.into(),
+        (&entry.previous).into(),
+        (&entry.hash).into(),
+    ]
 }
 
 /// The entry at its place, with its hash.

@@ -4,10 +4,9 @@ use super::{JOB, LeasedJob, job, leased};
 use crate::db::{Param, params};
 use crate::row::{columns, decode_cursor, page};
 use crate::{Scope, StoreError, Tx};
-use jiff::Timestamp;
 use wcp360_types::api::job::{Job, JobFilter, JobLogLine};
 use wcp360_types::api::page::Page;
-use wcp360_types::{AccountId, JobId};
+use wcp360_types::JobId;
 
 impl Tx<'_> {
     /// The jobs in a scope, newest first. Rows that can't be read are left out and reported in the log.
@@ -56,13 +55,6 @@ impl Tx<'_> {
     pub fn stored_job(&mut self, scope: Scope, id: JobId) -> Result<Option<LeasedJob>, StoreError> {
         let sql = format!("{JOB} WHERE id = $2 AND {}", scope.condition("account_id"));
         self.query_opt(&sql, params![scope.key(), id])?.as_ref().map(leased).transpose()
-    }
-
-    /// Jobs that changed after a moment, oldest change first, at most 1000: for events of other processes' jobs.
-    pub fn jobs_changed_after(&mut self, since: Timestamp) -> Result<Vec<(Job, Option<AccountId>)>, StoreError> {
-        let sql = format!("{JOB} WHERE updated_at > $1 ORDER BY updated_at LIMIT 1000");
-        let rows = self.query(&sql, params![since])?;
-        rows.iter().map(|row| Ok((job(row)?, columns("jobs", row).maybe_parsed("account_id")?))).collect()
     }
 
     /// Lines of a job's log after a position.

@@ -1,6 +1,6 @@
 //! What listeners are told of jobs (ENG-09).
 
-use super::{JOB, job};
+use super::{JOB, OPEN, job};
 use crate::db::params;
 use crate::row::columns;
 use crate::{StoreError, Tx};
@@ -39,8 +39,12 @@ impl Tx<'_> {
 
     /// The jobs that changed at a moment or after, at most 500.
     pub fn jobs_changed_since(&mut self, since: Timestamp) -> Result<Vec<JobId>, StoreError> {
-        let sql = "SELECT id FROM jobs WHERE updated_at >= $1 ORDER BY updated_at DESC LIMIT 500";
-        let rows = self.query(sql, params![since])?;
+        let sql = format!(
+            "SELECT id FROM (SELECT id, updated_at FROM jobs WHERE state IN {OPEN} AND updated_at >= $1 \
+             UNION ALL SELECT id, updated_at FROM jobs WHERE finished_at >= $1) AS changed \
+             ORDER BY updated_at DESC LIMIT 500"
+        );
+        let rows = self.query(&sql, params![since])?;
         // An identifier that is none is reported where jobs are listed.
         Ok(rows.iter().filter_map(|row| columns("jobs", row).parsed("id").ok()).collect())
     }

@@ -25,7 +25,7 @@ impl Tx<'_> {
              lease_until, cancel_requested, turn, head) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'queued', $14, $15, $16, $17, $17, $17, 0, 0, 0, \
              {}, {})",
-            turn("$4"),
+            turn("$4", "$14"),
             is_head("$3"),
         );
         let values = params![
@@ -124,11 +124,14 @@ impl Tx<'_> {
 }
 
 /// The turn of a tenant's next job: after those of its own that wait, and not before who waits already. A tenant that comes
-/// new goes beside the first of those who wait, not behind the last.
-fn turn(tenant: &str) -> String {
+/// new goes beside the first of those who wait (with the same priority), not behind the last.
+fn turn(tenant: &str, priority: &str) -> String {
+    let first = format!(
+        "SELECT turn - 1 FROM jobs WHERE state = 'queued' AND head = 1 AND priority = {priority} ORDER BY turn, id LIMIT 1"
+    );
     format!(
         "(SELECT COALESCE(MAX(t), 0) + 1 FROM (SELECT MAX(turn) AS t FROM jobs WHERE tenant = {tenant} AND state IN {OPEN} \
-         UNION ALL SELECT MIN(turn) - 1 AS t FROM jobs WHERE state IN {OPEN}) AS turns)"
+         UNION ALL SELECT ({first}) AS t) AS turns)"
     )
 }
 
