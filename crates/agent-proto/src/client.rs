@@ -2,8 +2,8 @@
 
 use crate::{
     AccountDrift, AccountRecord, AccountSummary, AgentError, AgentErrorCode, ConvergeRequest, Converged, ListPage,
-    ListRequest, NodeDrift, NodeInfo, NodeRepairRequest, NodeRepaired, PickUpRequest, PlanRequest, RepairRequest,
-    Repaired, ScanPage, ScanRequest, Verified, VerifyRoot,
+    ListRequest, NodeDrift, NodeInfo, NodeRepairRequest, NodeRepaired, OperationsPage, OperationsRequest,
+    PickUpRequest, PlanRequest, RepairRequest, Repaired, ScanPage, ScanRequest, Verified, VerifyRoot,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -59,6 +59,11 @@ impl AgentClient {
     /// A page of all accounts' manifests, also of those that can't be used, with the reason.
     pub async fn list(&self, request: &ListRequest) -> Result<ListPage, AgentError> {
         self.call("POST", "/v1/accounts/list", Some(request), Duration::from_secs(60)).await
+    }
+
+    /// A page of what the agent did, oldest first.
+    pub async fn operations(&self, request: &OperationsRequest) -> Result<OperationsPage, AgentError> {
+        self.call("POST", "/v1/operations", Some(request), Duration::from_secs(60)).await
     }
 
     /// How an account differs from its manifests.

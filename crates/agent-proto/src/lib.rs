@@ -6,11 +6,13 @@
 mod client;
 pub mod drift;
 pub mod error;
+pub mod operations;
 pub mod request;
 
 pub use client::AgentClient;
 pub use drift::*;
 pub use error::{AgentError, AgentErrorCode};
+pub use operations::*;
 pub use request::*;
 
 /// Where the agent listens, unless configured otherwise.

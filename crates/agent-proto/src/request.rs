@@ -11,7 +11,7 @@
 //! | `POST /v1/bootstrap/verify-root` | [`VerifyRoot`] | [`Verified`] |
 //! | `POST /v1/bootstrap/seal` | | [`Verified`] |
 //!
-//! Drift and its repair: see [`crate::drift`].
+//! Drift and its repair: see [`crate::drift`]; what was done so far: see [`crate::operations`].
 
 use serde::{Deserialize, Serialize};
 use wcp360_types::manifest::{AuditReference, ManifestSet, MetaManifest, PhpVersion};

@@ -27,6 +27,7 @@ pub fn render_node(facts: &NodeFacts) -> Result<Vec<Resource>, RenderError> {
         ("/etc/tmpfiles.d", Root, 0o755),
         (paths::AGENT_STATE, Root, 0o700),
         ("/var/lib/wcp360/agent/journal", Root, 0o700),
+        ("/var/lib/wcp360/agent/history", Root, 0o700),
         ("/var/lib/wcp360/agent/applied", Root, 0o700),
         ("/var/lib/wcp360/agent/accepted", Root, 0o700),
         (paths::WEB, Root, 0o711),

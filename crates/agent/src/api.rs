@@ -20,7 +20,8 @@ use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use wcp360_agent_proto::{
-    AgentError, AgentErrorCode, ConvergeRequest, MAX_BODY, NodeInfo, PlanRequest, ServiceState, Verified, VerifyRoot,
+    AgentError, AgentErrorCode, ConvergeRequest, MAX_BODY, NodeInfo, OperationsRequest, PlanRequest, ServiceState,
+    Verified, VerifyRoot,
 };
 use wcp360_types::Username;
 
@@ -52,6 +53,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/accounts/{name}", get(account))
         .route("/v1/accounts/{name}/plan", post(plan))
         .route("/v1/accounts/{name}/converge", post(converge))
+        .route("/v1/operations", post(operations))
         .merge(drift::routes())
         .route("/v1/bootstrap/verify-root", post(verify_root))
         .route("/v1/bootstrap/seal", post(seal))
@@ -207,6 +209,10 @@ async fn converge(State(app): State<Arc<App>>, Path(name): Path<String>, body: R
         })
         .await,
     )
+}
+
+async fn operations(State(app): State<Arc<App>>, body: Received) -> Response {
+    answer(blocking(app, move |app| app.engine.operations(&parse::<OperationsRequest>(body)?)).await)
 }
 
 async fn verify_root(State(app): State<Arc<App>>, body: Received) -> Response {

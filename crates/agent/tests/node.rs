@@ -222,6 +222,14 @@ fn eng_07_everything_can_be_asked_over_the_socket() {
         assert!(page.accounts[0].record.is_some());
         assert!(client.node_drift().await.unwrap().items.is_empty());
         assert_eq!(client.node_repair(&self::request(&[])).await.unwrap().left, 0);
+        // Its own books, page by page (SEC-06).
+        let mut asked = wcp360_agent_proto::OperationsRequest { after: None, limit: Some(2) };
+        let page = client.operations(&asked).await.unwrap();
+        assert_eq!(page.operations.iter().map(|done| done.account.as_str()).collect::<Vec<_>>(), ["alice", "bob"]);
+        asked.after = page.next;
+        let page = client.operations(&asked).await.unwrap();
+        assert_eq!((page.operations[0].operation, page.next), (request.operation, None));
+        assert_eq!(page.operations[0].audit, request.audit);
         let pick = wcp360_agent_proto::PickUpRequest {
             operation: OperationId::new(),
             revision: drift.revision,

@@ -116,6 +116,7 @@ fn handlers() -> Handlers {
     all.bind("audit.key", h::audit::key);
     all.bind("audit.rotate-key", h::audit::rotate_key);
     all.bind("audit.verify", h::audit::verify);
+    all.bind("audit.compare", h::audit::compare);
     all.bind("events.listen", h::events::listen);
     all
 }

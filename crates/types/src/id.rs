@@ -13,6 +13,12 @@ macro_rules! uuid_id {
             pub fn new() -> Self {
                 Self(uuid::Uuid::now_v7())
             }
+
+            /// When it was made, if it says so.
+            pub fn made_at(&self) -> Option<jiff::Timestamp> {
+                let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+                jiff::Timestamp::new(seconds.try_into().ok()?, nanoseconds.try_into().ok()?).ok()
+            }
         }
 
         impl std::fmt::Display for $name {

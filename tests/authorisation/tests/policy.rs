@@ -163,6 +163,7 @@ pub(crate) const POLICY: &[Rule] = &[
     rule("audit.key",          Nothing,                      "audit.read",      [Own,   Own,   Own,   Own],   200, ""),
     rule("audit.rotate-key",   Nothing,                      "audit.manage",    [Never, Never, All,   All],   200, ""),
     rule("audit.verify",       Nothing,                      "audit.manage",    [Never, Never, All,   All],   200, ""),
+    rule("audit.compare",      Nothing,                      "audit.manage",    [Never, Never, All,   All],   200, ""),
     // Allowed, and told that a WebSocket is needed: what comes over one is tried in crates/server/tests/events.rs.
     rule("events.listen",      Nothing,                      "events.read",     [Own,   Tree,  All,   All],   426, ""),
 ];

@@ -62,6 +62,49 @@ fn sec_06_a_client_sees_what_others_did_to_its_account_and_nothing_else() {
 }
 
 #[test]
+fn alone_sec_06_the_agents_own_books_are_held_against_the_trail() {
+    let host = Host::get();
+    host.create("booked");
+    host.cli_ok(&["domains", "add", "booked", "booked-two.test"]);
+    let compare = || {
+        let ended = host.cli(&["--json", "audit", "compare"]);
+        (ended.code, serde_json::from_str::<serde_json::Value>(&ended.out).expect(&ended.err))
+    };
+    let (code, found) = compare();
+    assert!(code == 0 && found["ok"] == true && found["operations"].as_u64() >= Some(2), "{found}");
+    // The panel's memory of a job is taken away; the agent's is not.
+    let listed: serde_json::Value =
+        serde_json::from_str(&host.cli_ok(&["--json", "audit", "list", "--target", "booked"])).unwrap();
+    let entry = listed["items"].as_array().unwrap().iter().find(|e| e["action"] == "domains.add").unwrap().clone();
+    let job = entry["job"].as_str().unwrap();
+    let sql = |text: &str| {
+        host.sh(&format!("sqlite3 /var/lib/wcp360/state.db 'PRAGMA busy_timeout = 5000; {text}' >/dev/null"))
+    };
+    sql(&format!(
+        "CREATE TABLE kept AS SELECT * FROM audit WHERE job = \"{job}\"; DELETE FROM audit WHERE job = \"{job}\""
+    ));
+    let (code, found) = compare();
+    assert_eq!((code, &found["ok"], &found["differences"]), (1, &json!(false), &json!(1)), "{found}");
+    let first = &found["first"][0];
+    assert_eq!((&first["kind"], &first["job"]), (&json!("unrecorded"), &json!(job)), "{found}");
+    assert_eq!((&first["account"], &first["action"]), (&json!("booked"), &json!("domains.add")), "{found}");
+    sql("INSERT INTO audit SELECT * FROM kept; DROP TABLE kept");
+    assert_eq!(compare().0, 0);
+    // Whoever speaks to the agent past the panel leaves a trace too: root on the socket, with a job that never was.
+    let script = r#"
+        ask() { curl -sS --unix-socket /run/wcp360/agent.sock -H 'Content-Type: application/json' "$@"; }
+        ask http://agent/v1/accounts/booked | jq -c --arg id "$(cat /proc/sys/kernel/random/uuid)" \
+            '{operation: $id, base_revision: .revision, desired: (.manifests | .account.status = "suspended"),
+              audit: {action: "accounts.suspend", actor: "nobody", job: $id}}' >/root/by-passed.json
+        ask --data-binary @/root/by-passed.json http://agent/v1/accounts/booked/converge | jq -r .record.revision"#;
+    assert!(host.sh(script).starts_with("sha256:"));
+    let (code, found) = compare();
+    assert_eq!((code, &found["first"][0]["actor"]), (1, &json!("nobody")), "{found}");
+    // As it was, for who comes after.
+    host.cli_ok(&["accounts", "delete", "booked"]);
+}
+
+#[test]
 fn eng_09_events_come_through_the_gateway() {
     let host = Host::get();
     // A handshake over HTTPS through nginx, and what comes in the seconds after it.

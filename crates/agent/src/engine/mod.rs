@@ -39,7 +39,9 @@ use drift::accepted::AcceptedStore;
 use kinds::Work;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wcp360_agent_proto::{AccountRecord, AccountSummary, AgentError, AgentErrorCode, ManifestsState};
+use wcp360_agent_proto::{
+    AccountRecord, AccountSummary, AgentError, AgentErrorCode, ManifestsState, OperationsPage, OperationsRequest,
+};
 use wcp360_agent_render::{NodeFacts, RenderError, Resource, node};
 use wcp360_types::manifest::ManifestSet;
 use wcp360_types::{OperationId, Username};
@@ -226,6 +228,15 @@ impl Engine {
         let mut record = standing.record;
         record.on_disk = Some(standing.on_disk).filter(|state| *state != ManifestsState::Same);
         Ok(record)
+    }
+
+    /// A page of what was done so far, oldest first.
+    ///
+    /// # Errors
+    /// The journal can't be read.
+    pub fn operations(&self, request: &OperationsRequest) -> Result<OperationsPage, AgentError> {
+        let limit = request.limit.unwrap_or(500).clamp(1, 2000) as usize;
+        self.journal.operations(request.after, limit).map_err(|e| failed(&e))
     }
 
     /// Held while an account is changed. Others change meanwhile.

@@ -205,19 +205,17 @@ impl Log {
         Ok(bytes)
     }
 
-    /// Removes files, the oldest first, that are not the current one and that `needed` does not speak for.
-    pub(super) fn drop_old(&self, needed: impl Fn(u64) -> bool) -> Result<Vec<u64>, FsError> {
+    /// Files, the oldest first, that are not the current one and that `needed` does not speak for.
+    pub(super) fn old(&self, needed: impl Fn(u64) -> bool) -> Result<Vec<u64>, FsError> {
         let current = self.state.lock().unwrap_or_else(PoisonError::into_inner).current.first;
-        let mut dropped = Vec::new();
-        for name in self.fs.list(&dir())? {
-            let Some(first) = name.strip_suffix(".log").and_then(|name| name.parse().ok()) else { continue };
-            if first >= current || needed(first) {
-                break;
-            }
-            self.fs.remove_file(&path(first))?;
-            dropped.push(first);
-        }
-        Ok(dropped)
+        let files = self.fs.list(&dir())?;
+        let numbers = files.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok());
+        Ok(numbers.take_while(|first| *first < current && !needed(*first)).collect())
+    }
+
+    /// Removes a file.
+    pub(super) fn remove(&self, first: u64) -> Result<(), FsError> {
+        self.fs.remove_file(&path(first))
     }
 }
 

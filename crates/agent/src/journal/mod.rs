@@ -6,6 +6,7 @@
 //! ([`Journal::lost`]); a checkpoint puts everything on disk, in the background, and then says so here.
 
 mod frame;
+mod history;
 mod legacy;
 mod log;
 mod record;
@@ -15,6 +16,7 @@ mod tests;
 use crate::crash;
 use crate::engine::guard;
 use crate::fsx::{Fs, FsError};
+use history::History;
 use jiff::Timestamp;
 use log::{Location, Log};
 use record::{Body, Head, HeadKind};
@@ -157,6 +159,8 @@ pub struct Journal {
     log: Log,
     index: Mutex<Index>,
     boot: Arc<str>,
+    /// Held while records go from the log into the history, so that who reads both misses none.
+    history: Mutex<History>,
 }
 
 impl Journal {
@@ -169,7 +173,8 @@ impl Journal {
         let mut boot: Arc<str> = "".into();
         let log = Log::open(Arc::clone(fs), |at, record| index.see(at, record, &mut boot))?;
         let now = boot_id(fs);
-        let journal = Self { log, index: Mutex::new(index), boot: now.as_str().into() };
+        let journal =
+            Self { log, index: Mutex::new(index), boot: now.as_str().into(), history: Mutex::new(History::new(fs)) };
         if *boot != *now {
             journal.log.append(&record::encode(HeadKind::Open { boot: now }, &Body::default())?)?;
         }
@@ -260,7 +265,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets what was finished, and put on disk, before `limit` (seconds since 1970), as far as whole files can go.
+    /// Forgets what was finished, and put on disk, before `limit` (seconds since 1970), as far as whole files can go. A line
+    /// about each operation is kept for longer: see [`Journal::operations`].
     ///
     /// # Errors
     /// The disk.
@@ -276,10 +282,14 @@ impl Journal {
             };
             index.slots.iter().filter(keep).flat_map(|(_, slot)| [slot.begin.segment, slot.last.segment]).collect()
         };
-        let dropped = self.log.drop_old(|segment| needed.contains(&segment))?;
-        let gone = |at: Location| dropped.contains(&at.segment);
-        guard(&self.index).slots.retain(|_, slot| !gone(slot.begin) && !gone(slot.last));
-        Ok(())
+        let history = guard(&self.history);
+        for segment in self.log.old(|segment| needed.contains(&segment))? {
+            history.keep(segment, &self.summaries(segment)?)?;
+            self.log.remove(segment)?;
+            let gone = |at: Location| at.segment == segment;
+            guard(&self.index).slots.retain(|_, slot| !gone(slot.begin) && !gone(slot.last));
+        }
+        history.trim()
     }
 }
 

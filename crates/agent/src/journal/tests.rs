@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use wcp360_agent_proto::AgentErrorCode;
 use wcp360_types::JobId;
 
-struct Machine {
+pub(super) struct Machine {
     dir: tempfile::TempDir,
     fs: Arc<Fs>,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         std::fs::create_dir_all(dir.path().join("var/lib/wcp360/agent/journal")).unwrap();
         let fs = Arc::new(Fs::open(&Layout::below(dir.path()), "/srv/www").unwrap());
         Self { dir, fs }
     }
-    fn journal(&self) -> Result<Journal, JournalError> {
+    pub(super) fn journal(&self) -> Result<Journal, JournalError> {
         Journal::open(&self.fs)
     }
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         let dir = self.dir.path().join("var/lib/wcp360/agent/journal");
         let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
@@ -48,7 +48,7 @@ fn set(name: &str) -> ManifestSet {
     .unwrap()
 }
 
-fn entry(name: &str) -> Entry {
+pub(super) fn entry(name: &str) -> Entry {
     Entry {
         operation: OperationId::new(),
         account: Username::parse(name).unwrap(),
@@ -63,7 +63,7 @@ fn entry(name: &str) -> Entry {
     }
 }
 
-fn rolled_back(entry: &Entry) -> Entry {
+pub(super) fn rolled_back(entry: &Entry) -> Entry {
     let error = AgentError::new(AgentErrorCode::Rejected, "no");
     Entry { state: State::RolledBack, answer: Some(Err(error)), ..entry.clone() }
 }

@@ -46,5 +46,14 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .needs(P::AuditManage)
             .gives::<audit::AuditVerification>(200),
+        op("audit.compare", Get, "/audit/compare", "Compare the audit trail with the agent's own books")
+            .about(
+                "The agent, which is root, notes what it did; the trail says what the panel asked for. Names what the agent did \
+                 without an entry, what the trail says was changed and the agent did not do, and what became something else. The \
+                 agent remembers 30 days, and at most 50,000 operations. Only one comparison runs at a time; another one is \
+                 refused with 409.",
+            )
+            .needs(P::AuditManage)
+            .gives::<audit::AuditComparison>(200),
     ]
 }

@@ -1,5 +1,6 @@
 //! The auditor: records, chains, signs, mirrors into `audit.json`, verifies and exports (SEC-06).
 
+mod compare;
 mod export;
 mod flood;
 mod key;

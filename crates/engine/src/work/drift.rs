@@ -1,8 +1,8 @@
 //! Comparing the machine with the manifests, and repairs (ENG-07).
 
 use super::account::{account, index, reference};
-use super::payload::Payload;
-use super::run::{Done, Run, StepError, json};
+use super::payload::{Applied, PICK_UP, Payload};
+use super::run::{Done, Ending, Run, StepError, json};
 use crate::engine::Engine;
 use crate::service::queue::panel_job;
 use jiff::Timestamp;
@@ -72,7 +72,14 @@ pub(super) async fn pick_up(engine: &Engine, run: &Run, revision: &Revision) -> 
     let after = done.record.map(|record| record.manifests);
     let mut notes = done.notes;
     notes.extend(done.applied.resources.iter().map(|r| format!("{} ({})", r.key, r.summary)));
-    Ok(Done { notes, write: Some(index(id, after, run.job.id)), ..Done::default() })
+    let artifact = json(&Applied { after: after.clone(), plan: done.applied });
+    Ok(Done { artifact: Some(artifact), notes, write: Some(index(id, after, run.job.id)) })
+}
+
+/// The revision that was picked up.
+pub(super) fn picked_up(run: &Run) -> Ending {
+    let applied = run.artifact::<Applied>(PICK_UP).ok();
+    Ending { before: None, after: applied.and_then(|applied| applied.after).map(|set| set.revision()) }
 }
 
 /// Compares all accounts and the node, and queues what the node's policy says.

@@ -37,6 +37,7 @@ pub(super) async fn unwind(engine: &Engine, run: &Run, payload: &Payload) -> Res
 pub(super) fn ending(run: &Run, payload: &Payload) -> Ending {
     match payload {
         Payload::Account { .. } => account::ending(run),
+        Payload::PickUp { .. } => drift::picked_up(run),
         _ => Ending::default(),
     }
 }

@@ -41,3 +41,7 @@ pub(crate) async fn rotate_key(call: Call) -> Answer {
 pub(crate) async fn verify(call: Call) -> Answer {
     Ok(Reply::ok(&call.engine().audit().verify().await?))
 }
+
+pub(crate) async fn compare(call: Call) -> Answer {
+    Ok(Reply::ok(&call.engine().compare_audit().await?))
+}

@@ -7,7 +7,7 @@ use crate::{Scope, StoreError, Tx};
 use jiff::{SignedDuration, Timestamp};
 use wcp360_types::api::audit::{AuditEntry, AuditFilter};
 use wcp360_types::api::page::Page;
-use wcp360_types::{AccountId, UserId};
+use wcp360_types::{AccountId, JobId, UserId};
 
 /// Positions that one page looks through when no index leads to what is wanted: the page may then be short, and says where to
 /// go on.
@@ -118,6 +118,28 @@ impl Tx<'_> {
     pub fn audit_after(&mut self, seq: u64) -> Result<Vec<AuditEntry>, StoreError> {
         let sql = format!("{ENTRY} WHERE seq > $1 ORDER BY seq LIMIT 1000");
         self.query(&sql, params![seq])?.iter().map(entry).collect()
+    }
+
+    /// All entries that name a job, oldest first, at most 100.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn audit_of_job(&mut self, job: JobId) -> Result<Vec<AuditEntry>, StoreError> {
+        let sql = format!("{ENTRY} WHERE job = $1 ORDER BY seq LIMIT 100");
+        self.query(&sql, params![job])?.iter().map(entry).collect()
+    }
+
+    /// Position and time of the oldest entry that is there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn audit_begin(&mut self) -> Result<Option<(u64, Timestamp)>, StoreError> {
+        let row = self.query_opt("SELECT seq, at FROM audit ORDER BY seq LIMIT 1", &[])?;
+        let read = |row| {
+            let c = columns("audit", &row);
+            Ok((c.count("seq")?, c.time("at")?))
+        };
+        row.map(read).transpose()
     }
 
     /// The positions between which a filter's times lie; `None`: there are no entries.

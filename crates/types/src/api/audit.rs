@@ -1,6 +1,6 @@
 //! The audit trail.
 
-use crate::{AccountId, JobId, Revision, UserId};
+use crate::{AccountId, JobId, OperationId, Revision, UserId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -191,6 +191,66 @@ pub struct AuditVerification {
     /// What else one should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// How long it took.
+    pub milliseconds: u64,
+}
+
+/// How the agent's books and the trail differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditDifferenceKind {
+    /// The agent did something that the trail does not know: entries are gone, or somebody asked the agent past the panel.
+    Unrecorded,
+    /// The trail says that a job changed an account, and the agent did nothing for it.
+    NotDone,
+    /// Both know the job, and the agent made something else of the account than the trail says.
+    Different,
+}
+
+/// One difference between the agent's books and the trail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditDifference {
+    /// What.
+    pub kind: AuditDifferenceKind,
+    /// When the agent began it, or when the trail says that it ended.
+    pub at: Timestamp,
+    /// The account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The operation as it was asked for, e.g. `accounts.create`.
+    pub action: String,
+    /// Who asked for it.
+    pub actor: String,
+    /// The job.
+    pub job: JobId,
+    /// The agent's name for what it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationId>,
+    /// The entry of the trail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// In words.
+    pub detail: String,
+}
+
+/// What became of comparing the trail with the agent's books.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditComparison {
+    /// Whether they agree.
+    pub ok: bool,
+    /// Operations of the agent that were looked for in the trail.
+    pub operations: u64,
+    /// Entries of the trail that were looked for in the agent's books.
+    pub entries: u64,
+    /// From when on: the agent remembers 30 days, and at most 50,000 operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Operations of the agent from before the trail begins: of a database that was lost.
+    pub before_trail: u64,
+    /// How many differences there are.
+    pub differences: u64,
+    /// The first 100 of them.
+    pub first: Vec<AuditDifference>,
     /// How long it took.
     pub milliseconds: u64,
 }
