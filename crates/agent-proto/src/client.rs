@@ -2,7 +2,7 @@
 
 use crate::{
     AccountDrift, AccountRecord, AccountSummary, AgentError, AgentErrorCode, ConvergeRequest, Converged, ListPage,
-    ListRequest, NodeDrift, NodeInfo, NodeRepairRequest, NodeRepaired, OperationsPage, OperationsRequest,
+    ListRequest, NodeDrift, NodeInfo, NodeRepairRequest, NodeRepaired, OperationsPage, OperationsRequest, OwnerRequest,
     PickUpRequest, PlanRequest, RepairRequest, Repaired, ScanPage, ScanRequest, Verified, VerifyRoot,
 };
 use bytes::Bytes;
@@ -54,6 +54,11 @@ impl AgentClient {
     pub async fn converge(&self, name: &Username, request: &ConvergeRequest) -> Result<Converged, AgentError> {
         let path = format!("/v1/accounts/{name}/converge");
         self.call("POST", &path, Some(request), Duration::from_secs(300)).await
+    }
+
+    /// Notes whose an account is.
+    pub async fn set_owner(&self, name: &Username, request: &OwnerRequest) -> Result<Converged, AgentError> {
+        self.call("POST", &format!("/v1/accounts/{name}/owner"), Some(request), Duration::from_secs(60)).await
     }
 
     /// A page of all accounts' manifests, also of those that can't be used, with the reason.

@@ -44,6 +44,8 @@ pub enum OperationKind {
     Change,
     /// It was deleted.
     Delete,
+    /// It was noted whose the account is.
+    Owner,
     /// Single differences were put back, accepted or ignored.
     Repair,
 }

@@ -8,6 +8,7 @@
 //! | `GET /v1/accounts/{name}` | | [`AccountRecord`] |
 //! | `POST /v1/accounts/{name}/plan` | [`PlanRequest`] | `Plan` |
 //! | `POST /v1/accounts/{name}/converge` | [`ConvergeRequest`] | [`Converged`] |
+//! | `POST /v1/accounts/{name}/owner` | [`OwnerRequest`] | [`Converged`] |
 //! | `POST /v1/bootstrap/verify-root` | [`VerifyRoot`] | [`Verified`] |
 //! | `POST /v1/bootstrap/seal` | | [`Verified`] |
 //!
@@ -16,7 +17,7 @@
 use serde::{Deserialize, Serialize};
 use wcp360_types::manifest::{AuditReference, ManifestSet, MetaManifest, PhpVersion};
 use wcp360_types::plan::Plan;
-use wcp360_types::{OperationId, Revision, Username};
+use wcp360_types::{LoginName, OperationId, Revision, Username};
 
 /// Facts about the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +125,21 @@ pub struct ConvergeRequest {
     /// What the account shall be; `None`: gone.
     pub desired: Option<ManifestSet>,
     /// Who caused it, for `meta.json` and the journal.
+    pub audit: AuditReference,
+    /// Whose it is, for `meta.json`; absent: whose it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<LoginName>,
+}
+
+/// Notes in `meta.json` whose an account is; nothing else changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerRequest {
+    /// Names this request: sending it twice does it once and gives the same answer.
+    pub operation: OperationId,
+    /// Whose it is from now on.
+    pub owner: LoginName,
+    /// Who caused it.
     pub audit: AuditReference,
 }
 

@@ -20,8 +20,8 @@ use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use wcp360_agent_proto::{
-    AgentError, AgentErrorCode, ConvergeRequest, MAX_BODY, NodeInfo, OperationsRequest, PlanRequest, ServiceState,
-    Verified, VerifyRoot,
+    AgentError, AgentErrorCode, ConvergeRequest, MAX_BODY, NodeInfo, OperationsRequest, OwnerRequest, PlanRequest,
+    ServiceState, Verified, VerifyRoot,
 };
 use wcp360_types::Username;
 
@@ -53,6 +53,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/accounts/{name}", get(account))
         .route("/v1/accounts/{name}/plan", post(plan))
         .route("/v1/accounts/{name}/converge", post(converge))
+        .route("/v1/accounts/{name}/owner", post(set_owner))
         .route("/v1/operations", post(operations))
         .merge(drift::routes())
         .route("/v1/bootstrap/verify-root", post(verify_root))
@@ -204,6 +205,26 @@ async fn converge(State(app): State<Arc<App>>, Path(name): Path<String>, body: R
                 millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
                 error = result.as_ref().err().map(|e| e.message.as_str()),
                 "converge"
+            );
+            result
+        })
+        .await,
+    )
+}
+
+async fn set_owner(State(app): State<Arc<App>>, Path(name): Path<String>, body: Received) -> Response {
+    answer(
+        blocking(app, move |app| {
+            let request: OwnerRequest = parse(body)?;
+            let result = app.engine.set_owner(&username(&name)?, &request);
+            tracing::info!(
+                account = name,
+                operation = %request.operation,
+                job = %request.audit.job,
+                actor = request.audit.actor,
+                owner = %request.owner,
+                error = result.as_ref().err().map(|e| e.message.as_str()),
+                "owner"
             );
             result
         })

@@ -3,7 +3,7 @@
 //! A set is published in one step. All files are written into a sibling directory, and the directory takes the place of the
 //! old one by an exchange of names. It is the journal that survives a power cut; what it took is published again from there.
 
-use crate::fsx::{Access, Fs, FsError};
+use crate::fsx::{Access, Durability, Fs, FsError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -152,6 +152,21 @@ impl Manifests {
             reason: e.to_string(),
         })?;
         Ok(self.fs.write_new(&path, format!("{text}\n").as_bytes(), PRIVATE_FILE)?)
+    }
+
+    /// Replaces `meta.json` alone.
+    ///
+    /// # Errors
+    /// The disk; then the old one is still there.
+    pub fn write_meta(&self, name: &Username, meta: &MetaManifest) -> Result<(), ManifestsError> {
+        let path = format!("{USERS}/{name}/meta.json");
+        let text = serde_json::to_string_pretty(meta).map_err(|e| ManifestsError::Unreadable {
+            path: path.clone(),
+            field: None,
+            reason: e.to_string(),
+        })?;
+        self.fs.remove_temporary(&path)?;
+        Ok(self.fs.write(&path, format!("{text}\n").as_bytes(), PRIVATE_FILE, Durability::Derived)?)
     }
 
     /// Takes the manifests of `name` away: from here on the account does not exist.

@@ -14,7 +14,8 @@ use std::path::Path;
 use std::process::Command;
 use wcp360_agent::engine::Engine;
 use wcp360_agent_proto::{
-    AgentErrorCode, ManifestsState, PickUpRequest, RepairAction, RepairItem, RepairOutcome, RepairRequest, RepairedItem,
+    AgentErrorCode, ManifestsState, OwnerRequest, PickUpRequest, RepairAction, RepairItem, RepairOutcome,
+    RepairRequest, RepairedItem,
 };
 use wcp360_types::manifest::{AccountStatus, Alias, Site};
 use wcp360_types::{DocumentRoot, Domain, OperationId, Username};
@@ -29,6 +30,7 @@ const CHANGES: &[&str] = &[
     "add-domains",
     "own-block",
     "pick-up",
+    "owner",
     "repair",
     "remove-domains",
     "delete",
@@ -75,6 +77,11 @@ fn change(root: &Path, what: &str) -> Result<(), String> {
     }
     if what == "repair" {
         return repair(&engine, operation);
+    }
+    if what == "owner" {
+        let owner = "bob.the-reseller".parse().unwrap();
+        let request = OwnerRequest { operation, owner, audit: audit() };
+        return engine.set_owner(&Username::parse("alice").unwrap(), &request).map(drop).map_err(|e| e.to_string());
     }
     if what == "pick-up" {
         let name = Username::parse("alice").unwrap();

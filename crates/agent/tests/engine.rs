@@ -247,6 +247,48 @@ fn a_removed_domain_keeps_its_files() {
 }
 
 #[test]
+fn eng_05_whose_an_account_is_stays_with_its_manifests() {
+    let Some(m) = machine() else { return };
+    let login = |name: &str| Some(wcp360_types::LoginName::parse(name).unwrap());
+    let request = |owner: Option<wcp360_types::LoginName>| wcp360_agent_proto::ConvergeRequest {
+        operation: OperationId::new(),
+        base_revision: None,
+        desired: Some(manifests("owned", "owned.test")),
+        audit: audit(),
+        owner,
+    };
+    let made = m.engine.converge(&user("owned"), &request(login("bob"))).unwrap().record.unwrap();
+    assert_eq!(made.meta.owner, login("bob"));
+    // Whoever does not say whose it is leaves it as it was.
+    edit(&m.engine, "owned", |set| set.services.php.pool.max_children = 9).unwrap();
+    assert_eq!(m.engine.account(&user("owned")).unwrap().meta.owner, login("bob"));
+    // Giving it away touches meta.json and nothing else, be it edited by hand or not.
+    let pool = m.path("/etc/wcp360/php/owned/8.2.conf");
+    std::fs::write(&pool, "; by hand\n").unwrap();
+    let give = wcp360_agent_proto::OwnerRequest {
+        operation: OperationId::new(),
+        owner: login("carol").unwrap(),
+        audit: audit(),
+    };
+    let before = m.engine.account(&user("owned")).unwrap();
+    for _ in 0..2 {
+        let given = m.engine.set_owner(&user("owned"), &give).unwrap().record.unwrap();
+        assert_eq!((given.meta.owner, given.revision), (login("carol"), before.revision.clone()));
+    }
+    assert_eq!(std::fs::read_to_string(&pool).unwrap(), "; by hand\n");
+    let text = std::fs::read_to_string(m.path("/etc/wcp360/users/owned/meta.json")).unwrap();
+    assert!(text.contains("\"owner\": \"carol\""), "{text}");
+    m.engine.checkpoint().unwrap();
+    assert_eq!(engine(m.dir.path()).account(&user("owned")).unwrap().meta.owner, login("carol"));
+    // Manifests of an older release have no owner.
+    let old: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut old = old.as_object().unwrap().clone();
+    old.remove("owner");
+    let old: wcp360_types::manifest::MetaManifest = serde_json::from_value(old.into()).unwrap();
+    assert_eq!(old.owner, None);
+}
+
+#[test]
 fn eng_07_what_was_changed_by_hand_is_repaired() {
     let Some(m) = machine() else { return };
     create(&m.engine, "alice", "alice.test").unwrap();

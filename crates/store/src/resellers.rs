@@ -102,6 +102,13 @@ impl Tx<'_> {
             .collect()
     }
 
+    /// The login name of an account's owner; `None` if one of them is not there.
+    pub fn owner_login(&mut self, account: AccountId) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT o.username FROM accounts a JOIN users o ON o.id = a.owner_id WHERE a.id = $1";
+        let row = self.query_opt(sql, params![account])?;
+        row.map(|row| columns("accounts", &row).text("username")).transpose()
+    }
+
     /// Gives an account to somebody else, with the records of its jobs and its schedules.
     pub fn set_owner(&mut self, account: AccountId, owner: UserId) -> Result<(), StoreError> {
         self.execute("UPDATE accounts SET owner_id = $2 WHERE id = $1", params![account, owner])?;

@@ -18,7 +18,7 @@ pub mod role;
 pub mod validated;
 
 pub use id::{AccountId, BulkId, JobId, LoginId, OperationId, RequestId, ScheduleId, SessionId, TokenId, UserId};
-pub use name::{Domain, EmailAddress, PackageName, Username};
+pub use name::{Domain, EmailAddress, LoginName, PackageName, Username};
 pub use network::Network;
 pub use path::DocumentRoot;
 pub use problem::{FieldError, Problem};

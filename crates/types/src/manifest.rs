@@ -287,6 +287,10 @@ pub struct MetaManifest {
     pub last_applied_at: Timestamp,
     /// What caused it.
     pub last_audit_action: AuditReference,
+    /// Whose the account is, by login name; absent if an older release wrote it. A matter of the panel, kept here so that
+    /// it survives the loss of the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<crate::LoginName>,
 }
 
 /// The manifests of one account, without `meta.json`: the unit of change.

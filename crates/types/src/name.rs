@@ -14,6 +14,23 @@ validated_string!(
     parse = parse_username
 );
 
+validated_string!(
+    /// The login name of a person who is no client: an administrator or a reseller.
+    LoginName,
+    schema = { "type": "string", "pattern": "^[a-z][a-z0-9._-]{2,31}$", "minLength": 3, "maxLength": 32,
+               "description": "3 to 32 characters a-z, 0-9, \".\", \"_\" and \"-\", starting with a letter" },
+    parse = parse_login_name
+);
+
+fn parse_login_name(value: &str) -> Result<String, ValueError> {
+    let clean = value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+    if (3..=32).contains(&value.len()) && clean && value.as_bytes()[0].is_ascii_lowercase() {
+        return Ok(value.to_owned());
+    }
+    let rule = "use 3 to 32 characters a-z, 0-9, \".\", \"_\" and \"-\", starting with a letter";
+    Err(ValueError::new(format!("{value:?} is not a login name"), rule))
+}
+
 /// Names that belong to the system, to services that the product runs, or that mislead people.
 ///
 /// Sorted, so that it can be searched. The agent also refuses every name that already exists on its machine.

@@ -93,11 +93,20 @@ fn alone_eng_05_the_index_comes_back_from_the_manifests() {
     let host = Host::get();
     host.create("indexed");
     host.cli_ok(&["domains", "add", "indexed", "indexed-two.test"]);
+    // One that a reseller made, and one that was given to it.
+    let reseller = host.reseller("index-owner");
+    let body = json!({"username": "resold", "primary_domain": "resold.test", "package": "business"});
+    let made = host.wait_job(&host.api(&reseller, "POST", "/accounts", Some(&body)));
+    assert_eq!(made["state"], "succeeded", "{made}");
+    host.create("givenaway");
+    let given = host.api(host.admin(), "PUT", "/accounts/givenaway/owner", Some(&json!({"owner": "index-owner"})));
+    assert_eq!(given.status, 200, "{given:?}");
+    let written = "for n in $(seq 100); do grep -q index-owner /etc/wcp360/users/givenaway/meta.json && exit; sleep 0.1; done; exit 1";
+    assert!(host.test(written), "its manifests name the new owner");
     let list = |host: &Host| {
-        let mut accounts = host.api(host.admin(), "GET", "/accounts?limit=1000", None).json()["items"].take();
-        for account in accounts.as_array_mut().unwrap() {
-            account.as_object_mut().unwrap().remove("owner");
-        }
+        let accounts = host.api(host.admin(), "GET", "/accounts?limit=1000", None).json()["items"].take();
+        let owned = accounts.as_array().unwrap().iter().filter(|account| account["owner"] == "index-owner").count();
+        assert!(owned == 2 || accounts == json!([]), "{accounts}");
         (accounts, host.api(host.admin(), "GET", "/accounts/indexed/domains", None).json())
     };
     let before = list(&host);

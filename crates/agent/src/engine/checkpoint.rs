@@ -55,6 +55,7 @@ fn good_after(entry: &Entry) -> Option<LastGood> {
         last_applied_revision: manifests.revision(),
         last_applied_at: entry.started_at,
         last_audit_action: entry.audit.clone(),
+        owner: entry.owner.clone(),
     });
     Some(LastGood { manifests, meta })
 }

@@ -16,6 +16,7 @@ mod difference;
 mod drift;
 mod kinds;
 mod operation;
+mod owner;
 mod recover;
 mod request;
 mod standing;

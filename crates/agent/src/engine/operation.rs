@@ -102,6 +102,7 @@ impl Engine {
             Some(record) => record.manifests.account.uid.ok_or_else(|| failed(&"account.json has no uid"))?,
             None => self.uids.peek(),
         };
+        let owner = request.owner.clone().or_else(|| from.as_ref().and_then(|record| record.meta.owner.clone()));
         let mut checked = self.check(name, from, request.desired.as_ref(), uid)?;
         let wanted = hosts(checked.to.as_ref());
         let before = hosts(checked.from.as_ref().map(|record| &record.manifests));
@@ -129,6 +130,7 @@ impl Engine {
             created: Vec::new(),
             state: State::Applying,
             task: Task::Converge,
+            owner,
             answer: None,
         };
         let (steps, mut work) = self.steps(&entry, false).map_err(given_back)?;
@@ -173,6 +175,10 @@ impl Engine {
             let done = self.act(entry, &task);
             return self.finish(entry, done.map(Answer::Repaired));
         }
+        if let (Task::Owner, State::Applying) = (&entry.task, entry.state) {
+            let done = self.note_owner(entry);
+            return self.finish(entry, done.map(wrapped));
+        }
         if entry.state != State::Applying {
             let result = self.back(entry);
             return self.settle(entry, result);
@@ -193,8 +199,8 @@ impl Engine {
                 entry.answer = Some(Ok(answer));
                 self.close(entry)
             }
-            // What was repaired is right: there is nothing to take back.
-            Err(error) if matches!(entry.task, Task::Repair(_)) => {
+            // What was repaired, or noted, is right: there is nothing to take back.
+            Err(error) if !matches!(entry.task, Task::Converge) => {
                 entry.state = State::RolledBack;
                 entry.answer = Some(Err(error));
                 self.close(entry)
@@ -286,7 +292,11 @@ impl Engine {
         };
         let meta = entry.meta().cloned().unwrap_or_else(|| self.meta(set, entry));
         match self.manifests.load(&entry.account) {
-            Ok(Some(record)) if record.manifests == *set && record.meta.last_applied_revision == record.revision => {
+            Ok(Some(record))
+                if record.manifests == *set
+                    && record.meta.last_applied_revision == record.revision
+                    && record.meta.owner == meta.owner =>
+            {
                 self.manifests.tidy(&entry.account).map_err(|e| failed(&e))
             }
             Ok(_) | Err(ManifestsError::Unreadable { .. }) => {
@@ -296,12 +306,13 @@ impl Engine {
         }
     }
 
-    fn meta(&self, set: &ManifestSet, entry: &Entry) -> MetaManifest {
+    pub(super) fn meta(&self, set: &ManifestSet, entry: &Entry) -> MetaManifest {
         MetaManifest {
             schema_version: SCHEMA_VERSION,
             last_applied_revision: set.revision(),
             last_applied_at: Timestamp::now(),
             last_audit_action: entry.audit.clone(),
+            owner: entry.owner.clone(),
         }
     }
 
@@ -316,14 +327,14 @@ impl Engine {
         let uid = to.or(from).and_then(|set| set.account.uid).ok_or_else(|| failed(&"account.json has no uid"))?;
         // An account that never was leaves nothing in the trash.
         let mut work = self.work(&entry.account, uid, entry.started_at, entry.from.is_none())?;
-        work.keep_ignored = matches!(entry.task, Task::Repair(_));
+        work.keep_ignored = !matches!(entry.task, Task::Converge);
         let sides = self.sides(from, to).map_err(|e| failed(&e))?;
         let steps = Steps::plan(&work, sides, to)?;
         Ok((steps, work))
     }
 }
 
-fn wrapped(converged: Converged) -> Answer {
+pub(super) fn wrapped(converged: Converged) -> Answer {
     Answer::Converged(Box::new(converged))
 }
 
@@ -337,7 +348,7 @@ pub(super) fn converged(answer: Result<Answer, AgentError>) -> Result<Converged,
     }
 }
 
-fn describe(name: &Username, from: Option<&ManifestSet>, to: Option<&ManifestSet>, steps: &Steps) -> Plan {
+pub(super) fn describe(name: &Username, from: Option<&ManifestSet>, to: Option<&ManifestSet>, steps: &Steps) -> Plan {
     let (resources, services) = steps.describe();
     Plan {
         account: name.clone(),

@@ -168,6 +168,7 @@ fn summary(position: OperationPosition, entry: &Entry) -> OperationSummary {
         operation: entry.operation,
         account: entry.account.clone(),
         kind: match (&entry.task, &entry.from, &entry.to) {
+            (Task::Owner, ..) => OperationKind::Owner,
             (Task::Repair(_), ..) => OperationKind::Repair,
             (Task::Converge, None, _) => OperationKind::Create,
             (Task::Converge, Some(_), Some(_)) => OperationKind::Change,

@@ -50,6 +50,7 @@ pub(super) fn take_over(fs: &Fs, journal: &Journal) -> Result<(), JournalError> 
             created: old.created,
             state: State::Applying,
             task: Task::Converge,
+            owner: None,
             answer: None,
         };
         journal.write(&entry)?;

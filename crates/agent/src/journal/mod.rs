@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use wcp360_agent_proto::{Accepted, AgentError, Converged, Repaired, RepairedItem};
 use wcp360_types::manifest::{AuditReference, ManifestSet, MetaManifest};
-use wcp360_types::{OperationId, Username};
+use wcp360_types::{LoginName, OperationId, Username};
 
 /// Why the journal can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,8 @@ pub enum Task {
     Converge,
     /// Acts on single differences; both sets are the same.
     Repair(RepairTask),
+    /// Notes whose the account is; both sets are the same.
+    Owner,
 }
 
 /// What a repair does.
@@ -111,6 +113,8 @@ pub struct Entry {
     pub state: State,
     /// What it does.
     pub task: Task,
+    /// Whose the account is from then on, as far as that is known.
+    pub owner: Option<LoginName>,
     /// What was answered: an answer or an error.
     pub answer: Option<Result<Answer, AgentError>>,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use wcp360_agent_proto::{AccountRecord, AgentError, Converged, Repaired};
 use wcp360_types::manifest::{AuditReference, ManifestSet, MetaManifest};
 use wcp360_types::plan::Plan;
-use wcp360_types::{OperationId, Username};
+use wcp360_types::{LoginName, OperationId, Username};
 
 /// The version of a record; another one is refused.
 const VERSION: u32 = 1;
@@ -49,6 +49,8 @@ struct Begin {
     created: Vec<String>,
     #[serde(default)]
     task: Task,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<LoginName>,
 }
 
 /// An answer without the manifests, which are in the first record.
@@ -88,6 +90,7 @@ pub(super) fn of(entry: &Entry) -> Result<Vec<u8>, FsError> {
             started_at: entry.started_at,
             created: entry.created.clone(),
             task: entry.task.clone(),
+            owner: entry.owner.clone(),
         };
         return encode(kind, &Body { begin: Some(Box::new(begin)), answer: None });
     }
@@ -143,7 +146,7 @@ pub(super) fn entry(
 ) -> Result<Entry, FsError> {
     let begin = body(first)?.begin.ok_or_else(|| unreadable("the beginning of an operation is missing"))?;
     let answer = last.map(body).transpose()?.and_then(|body| body.answer);
-    let Begin { from, to, audit, started_at, created, task } = *begin;
+    let Begin { from, to, audit, started_at, created, task, owner } = *begin;
     let record = |meta: Option<MetaManifest>| {
         meta.zip(to.clone()).map(|(meta, manifests)| AccountRecord {
             revision: manifests.revision(),
@@ -160,5 +163,5 @@ pub(super) fn entry(
             Answered::Repaired(repaired) => Answer::Repaired(repaired),
         })
     });
-    Ok(Entry { operation, account: account.clone(), from, to, audit, started_at, created, state, task, answer })
+    Ok(Entry { operation, account: account.clone(), from, to, audit, started_at, created, state, task, owner, answer })
 }

@@ -59,6 +59,7 @@ pub(super) fn entry(name: &str) -> Entry {
         created: vec!["/srv/www/x".into()],
         state: State::Applying,
         task: Task::Converge,
+        owner: None,
         answer: None,
     }
 }

@@ -96,7 +96,7 @@ pub(crate) fn converge(
     base_revision: Option<Revision>,
     desired: Option<ManifestSet>,
 ) -> Result<Converged, AgentError> {
-    let request = ConvergeRequest { operation, base_revision, desired, audit: audit() };
+    let request = ConvergeRequest { operation, base_revision, desired, audit: audit(), owner: None };
     engine.converge(&Username::parse(name).unwrap(), &request)
 }
 

@@ -66,7 +66,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .job()
             .positional(&["username"]),
         op("accounts.set-owner", Put, "/accounts/{account}/owner", "Give an account to another reseller")
-            .about("Nothing changes on the machine. The new owner has to see the account's package and may give as much.")
+            .about("Nothing changes on the machine but the note of whose it is. The new owner has to see the account's package and may give as much.")
             .needs(P::AccountsTransfer)
             .body::<reseller::SetOwner>()
             .gives::<account::Account>(200)

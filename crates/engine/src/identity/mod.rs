@@ -21,7 +21,7 @@ use crate::error::EngineError;
 use jiff::SignedDuration;
 use wcp360_store::users::StoredUser;
 use wcp360_types::api::session::Identity;
-use wcp360_types::{Problem, Role};
+use wcp360_types::{LoginName, Problem, Role};
 
 /// Sessions of people who run the host end sooner.
 const IDLE: SignedDuration = SignedDuration::from_mins(30);
@@ -36,12 +36,7 @@ const TOUCH: SignedDuration = SignedDuration::from_mins(1);
 /// # Errors
 /// 422 about `field`.
 pub fn check_login_name(field: &str, name: &str) -> Result<(), Problem> {
-    let clean = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
-    if (3..=32).contains(&name.len()) && clean && name.as_bytes()[0].is_ascii_lowercase() {
-        return Ok(());
-    }
-    let rule = "use 3 to 32 characters a-z, 0-9, \".\", \"_\" and \"-\", starting with a letter";
-    Err(Problem::invalid(field, rule))
+    LoginName::parse(name).map(drop).map_err(|error| Problem::invalid(field, error.remedy))
 }
 
 impl Engine {

@@ -2,7 +2,7 @@
 
 use super::accounts::new_password;
 use super::allot::{self, Gift};
-use super::queue::{JobRequest, Outcome};
+use super::queue::{JobRequest, Outcome, panel_job};
 use super::reserve::{With, visible_package};
 use crate::caller::Caller;
 use crate::change::Change;
@@ -10,6 +10,7 @@ use crate::cloning::cloned;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::policy;
+use crate::work::payload::Payload;
 use jiff::Timestamp;
 use wcp360_store::{Scope, Tx};
 use wcp360_types::api::account::{Account, AccountState, CloneAccount};
@@ -94,13 +95,15 @@ impl Engine {
         self.change(caller, request.username, change, with, how).await
     }
 
-    /// Gives an account to another reseller or administrator: a matter of the panel alone.
+    /// Gives an account to another reseller or administrator: a matter of the panel alone, which the manifests note.
     ///
     /// # Errors
     /// No such account, nobody to own it, a package that the new owner does not see, or more than the new owner may give.
     pub async fn set_owner(&self, caller: &Caller, name: &Username, owner: &str) -> Result<Account, EngineError> {
         let (by, name, owner) = (caller.clone(), name.clone(), owner.to_owned());
-        self.inner.db.write(move |tx| move_account(tx, &by, &name, &owner)).await
+        let account = self.inner.db.write(move |tx| move_account(tx, &by, &name, &owner)).await?;
+        self.inner.work.notify_one();
+        Ok(account)
     }
 }
 
@@ -131,6 +134,11 @@ fn move_account(tx: &mut Tx<'_>, by: &Caller, name: &Username, owner: &str) -> R
             allot::refuse_beyond(tx, &to, &gift, None)?;
         }
         tx.set_owner(account.id, to.id)?;
+        // The manifests say it too, so that it survives the loss of this database. By a job: the agent may be away.
+        let mut job = panel_job("accounts.set-owner", &Payload::Owner {}, Some(&account));
+        job.subject.owner_id = to.id;
+        (job.request.actor, job.request.actor_id) = (by.username.clone(), Some(by.user_id));
+        tx.insert_job(&job, Timestamp::now())?;
     }
     let detail = tx.account_detail(Scope::All, name)?.ok_or_else(|| Problem::not_found("account", name))?;
     Ok(detail.account)

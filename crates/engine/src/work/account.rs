@@ -5,10 +5,11 @@ use super::run::{Done, Ending, Run, StepError, Unwound, Write, json};
 use crate::change::Change;
 use crate::engine::Engine;
 use jiff::Timestamp;
-use wcp360_agent_proto::{AgentErrorCode, ConvergeRequest};
+use wcp360_agent_proto::{AgentErrorCode, ConvergeRequest, OwnerRequest};
+use wcp360_store::StoreError;
 use wcp360_store::jobs::LeasedJob;
 use wcp360_types::manifest::{AuditReference, ManifestSet};
-use wcp360_types::{AccountId, OperationId, Revision, Username};
+use wcp360_types::{AccountId, LoginName, OperationId, Revision, Username};
 
 /// Attempts of asking nginx; each waits some seconds by itself.
 const VERIFY_ATTEMPTS: u32 = 3;
@@ -55,6 +56,7 @@ async fn apply(engine: &Engine, run: &Run) -> Result<Done, StepError> {
         base_revision: prepared.before.as_ref().map(ManifestSet::revision),
         desired: prepared.desired,
         audit: reference(&run.job),
+        owner: owner(engine, id).await?,
     };
     let done = engine.inner.agent.converge(name, &request).await?;
     let after = done.record.map(|record| record.manifests);
@@ -89,6 +91,7 @@ pub(crate) async fn unwind(engine: &Engine, run: &Run) -> Result<Unwound, StepEr
             base_revision: revision,
             desired: prepared.before.clone(),
             audit: reference(&run.job),
+            owner: owner(engine, id).await?,
         };
         if let Err(error) = engine.inner.agent.converge(name, &request).await {
             return match StepError::from(error) {
@@ -126,6 +129,22 @@ pub(super) fn account(job: &LeasedJob) -> Result<(AccountId, &Username), StepErr
 
 pub(super) fn index(id: AccountId, manifests: Option<ManifestSet>, job: wcp360_types::JobId) -> Write {
     Box::new(move |tx| tx.index_account(id, manifests.as_ref(), job))
+}
+
+/// Tells the agent whose the account is, which changes nothing but its `meta.json`.
+pub(super) async fn note_owner(engine: &Engine, run: &Run) -> Result<Done, StepError> {
+    let (id, name) = account(&run.job)?;
+    let Some(owner) = owner(engine, id).await? else { return Ok(Done::default()) };
+    let notes = vec![format!("the account is {owner}'s")];
+    let request = OwnerRequest { operation: super::drift::operation(run)?, owner, audit: reference(&run.job) };
+    engine.inner.agent.set_owner(name, &request).await?;
+    Ok(Done { notes, ..Done::default() })
+}
+
+/// Whose an account is, as far as that is known.
+async fn owner(engine: &Engine, id: AccountId) -> Result<Option<LoginName>, StoreError> {
+    let login = engine.inner.db.read(move |tx| tx.owner_login(id)).await?;
+    Ok(login.and_then(|login| LoginName::parse(&login).ok()))
 }
 
 pub(super) fn reference(job: &LeasedJob) -> AuditReference {

@@ -19,7 +19,7 @@ use wcp360_types::{OperationId, Revision};
 const REPORTED: usize = 200;
 
 /// The job's own name, so that asking twice does it once.
-fn operation(run: &Run) -> Result<OperationId, StepError> {
+pub(super) fn operation(run: &Run) -> Result<OperationId, StepError> {
     run.job.id.to_string().parse().map_err(|error| StepError::Final(format!("{error}")))
 }
 

@@ -9,7 +9,7 @@ use wcp360_store::accounts::NewAccount;
 use wcp360_store::users::StoredUser;
 use wcp360_store::{Scope, StoreError, Tx};
 use wcp360_types::manifest::{DomainKind, ManifestSet};
-use wcp360_types::{AccountId, JobId, Role, UserId, Username};
+use wcp360_types::{AccountId, JobId, LoginName, Role, UserId, Username};
 
 /// Reads all manifests from the agent and makes the rows say what they say. Accounts that are being changed are left to their
 /// jobs; manifests that can't be used are named and change nothing.
@@ -49,13 +49,26 @@ fn take_over(
             continue;
         };
         let set = record.manifests;
+        let noted = noted_owner(tx, record.meta.owner.as_ref())?;
         let id = match tx.account(Scope::All, &account.username)? {
             Some(known) if tx.is_lane_busy(&known.id.to_string())? => {
                 notes.push(format!("{}: it is being changed, its job indexes it", account.username));
                 continue;
             }
-            Some(known) => known.id,
-            None => insert(tx, &set, owner, job)?,
+            Some(known) => {
+                if let Noted::Known(owner) = noted
+                    && owner != known.owner_id
+                {
+                    tx.set_owner(known.id, owner)?;
+                    notes.push(format!("{}: its owner is the one that its manifests name", account.username));
+                }
+                known.id
+            }
+            None => {
+                let (owner, note) = new_owner(&account.username, noted, owner);
+                notes.extend(note);
+                insert(tx, &set, owner, job)?
+            }
         };
         match tx.index_account(id, Some(&set), job) {
             Ok(()) => {}
@@ -66,6 +79,37 @@ fn take_over(
         }
     }
     Ok(notes)
+}
+
+/// What manifests say of their account's owner.
+enum Noted {
+    /// Somebody who is there.
+    Known(UserId),
+    /// Somebody who is not there, or owns nothing.
+    Gone(LoginName),
+    /// Nothing: an older release wrote them.
+    Nothing,
+}
+
+fn noted_owner(tx: &mut Tx<'_>, login: Option<&LoginName>) -> Result<Noted, StoreError> {
+    let Some(login) = login else { return Ok(Noted::Nothing) };
+    let user = tx.user_by_name(login.as_str())?.filter(|user| user.role != Role::Client);
+    Ok(user.map_or_else(|| Noted::Gone(login.clone()), |user| Noted::Known(user.id)))
+}
+
+/// Whose an account is that the index did not have, and what is said about it. Somebody has to own it: who else, `caller`.
+fn new_owner(name: &Username, noted: Noted, caller: UserId) -> (UserId, Option<String>) {
+    match noted {
+        Noted::Known(owner) => (owner, None),
+        Noted::Gone(login) => {
+            let note = format!(
+                "{name}: it belonged to \"{login}\", who is not there, and is yours now; make that login again and rebuild the \
+                 index once more, or give it to somebody else: wcp360 accounts set-owner {name} NAME"
+            );
+            (caller, Some(note))
+        }
+        Noted::Nothing => (caller, Some(format!("{name}: its manifests don't say whose it is; it is yours now"))),
+    }
 }
 
 fn insert(tx: &mut Tx<'_>, set: &ManifestSet, owner: UserId, job: JobId) -> Result<AccountId, StoreError> {
@@ -107,4 +151,75 @@ fn drop_unknown(tx: &mut Tx<'_>, known: &HashSet<Username>, job: JobId) -> Resul
         }
     }
     Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wcp360_agent_proto::AccountRecord;
+    use wcp360_store::Db;
+    use wcp360_types::manifest::{AuditReference, MetaManifest};
+
+    fn listed(name: &str, owner: Option<&str>) -> ListedAccount {
+        let manifests: ManifestSet = serde_json::from_value(serde_json::json!({
+            "account": { "schema_version": 1, "username": name, "uid": 20_000, "gid": 20_000,
+                "primary_domain": format!("{name}.test"), "shell": "/usr/sbin/nologin", "status": "active",
+                "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", "package": "starter" },
+            "limits": { "schema_version": 1, "package_version": 1, "limits": {}, "features": {} },
+            "domains": { "schema_version": 1,
+                "primary": { "domain": format!("{name}.test"), "document_root": "public_html", "www": true } },
+            "services": { "schema_version": 1,
+                "php": { "enabled": true, "version": "8.2", "pool": {}, "open_basedir": [] } },
+            "ssh": { "schema_version": 1, "mode": "disabled" },
+        }))
+        .unwrap();
+        let meta = MetaManifest {
+            schema_version: 1,
+            last_applied_revision: manifests.revision(),
+            last_applied_at: Timestamp::now(),
+            last_audit_action: AuditReference { action: "t".into(), actor: "t".into(), job: JobId::new() },
+            owner: owner.map(|owner| LoginName::parse(owner).unwrap()),
+        };
+        let record = AccountRecord { revision: manifests.revision(), manifests, meta, on_disk: None };
+        ListedAccount { username: name.parse().unwrap(), record: Some(record), error: None }
+    }
+
+    #[tokio::test]
+    async fn eng_05_owners_come_back_if_they_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open_sqlite(&dir.path().join("state.db")).await.unwrap();
+        let person = async |name: &str, role| {
+            let user = StoredUser {
+                id: UserId::new(),
+                username: name.into(),
+                role,
+                account_id: None,
+                suspended: false,
+                password_hash: None,
+                max_accounts: None,
+            };
+            let id = user.id;
+            db.write(move |tx| tx.insert_user(&user, Timestamp::now())).await.unwrap();
+            id
+        };
+        let (caller, bob) = (person("boss", Role::Root).await, person("bob", Role::Reseller).await);
+        let accounts = || vec![listed("one", Some("bob")), listed("two", Some("carol")), listed("three", None)];
+        let rebuild = async || db.write(move |tx| take_over(tx, accounts(), caller, JobId::new())).await.unwrap();
+        let owner = async |name: &'static str| {
+            let found = db.read(move |tx| tx.account(Scope::All, &name.parse().unwrap())).await.unwrap();
+            found.unwrap().owner_id
+        };
+        let notes = rebuild().await;
+        assert_eq!((owner("one").await, owner("two").await, owner("three").await), (bob, caller, caller));
+        assert!(
+            notes.len() == 2 && notes[0].contains("belonged to \"carol\"") && notes[1].contains("three"),
+            "{notes:?}"
+        );
+        // Once the missing one is there again, its accounts find it; a client of that name would own nothing.
+        let carol = person("carol", Role::Reseller).await;
+        let notes = rebuild().await;
+        assert_eq!((owner("one").await, owner("two").await, owner("three").await), (bob, carol, caller));
+        assert_eq!(notes, ["two: its owner is the one that its manifests name"]);
+        assert!(rebuild().await.is_empty());
+    }
 }

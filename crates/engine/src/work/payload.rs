@@ -31,6 +31,8 @@ pub(crate) enum Payload {
         /// Their revision, as it was decided upon.
         revision: Revision,
     },
+    /// Tells the agent whose the account is.
+    Owner {},
     /// Repairs things of the node.
     RepairNode {
         /// Which; empty: all that differ.
@@ -57,6 +59,7 @@ impl Payload {
             Payload::Account { .. } => &[PREPARE, APPLY, VERIFY],
             Payload::Repair { .. } | Payload::RepairNode { .. } => &[REPAIR],
             Payload::PickUp { .. } => &[PICK_UP],
+            Payload::Owner {} => &[NOTE_OWNER],
             Payload::Reconcile { .. } => &[COMPARE],
             Payload::Rebuild {} => &[REBUILD],
             Payload::Nothing {} => &["nothing"],
@@ -71,6 +74,7 @@ pub(crate) const VERIFY: &str = "verify";
 /// Steps of the other workflows, whose whole effect is one request to the agent or one look at it.
 pub(crate) const REPAIR: &str = "repair";
 pub(crate) const PICK_UP: &str = "pick-up";
+pub(crate) const NOTE_OWNER: &str = "note-owner";
 pub(crate) const COMPARE: &str = "compare";
 pub(crate) const REBUILD: &str = "rebuild";
 

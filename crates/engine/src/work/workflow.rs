@@ -1,6 +1,6 @@
 //! Which workflow a job is: its steps, how they are taken back, and what is said at the end.
 
-use super::payload::{COMPARE, PICK_UP, Payload, REBUILD, REPAIR};
+use super::payload::{COMPARE, NOTE_OWNER, PICK_UP, Payload, REBUILD, REPAIR};
 use super::run::{Done, Ending, Run, StepError, Unwound};
 use super::{account, drift, index};
 use crate::engine::Engine;
@@ -11,6 +11,7 @@ pub(super) async fn step(engine: &Engine, run: &Run, payload: &Payload, name: &s
         (Payload::Account { change, base, .. }, _) => account::step(engine, run, change, base.as_ref(), name).await,
         (Payload::Repair { items }, REPAIR) => drift::repair(engine, run, items).await,
         (Payload::PickUp { revision }, PICK_UP) => drift::pick_up(engine, run, revision).await,
+        (Payload::Owner {}, NOTE_OWNER) => account::note_owner(engine, run).await,
         (Payload::RepairNode { keys }, REPAIR) => drift::repair_node(engine, run, keys).await,
         (Payload::Reconcile { report_only }, COMPARE) => drift::compare(engine, *report_only).await,
         (Payload::Rebuild {}, REBUILD) => index::rebuild(engine, run).await,
@@ -27,7 +28,7 @@ pub(super) async fn unwind(engine: &Engine, run: &Run, payload: &Payload) -> Res
         Payload::Repair { .. } | Payload::PickUp { .. } | Payload::RepairNode { .. } => {
             Ok(Unwound::Not("what was repaired stays repaired".into()))
         }
-        Payload::Reconcile { .. } | Payload::Rebuild {} | Payload::Nothing {} => {
+        Payload::Owner {} | Payload::Reconcile { .. } | Payload::Rebuild {} | Payload::Nothing {} => {
             Ok(Unwound::Back { notes: Vec::new(), write: None })
         }
     }

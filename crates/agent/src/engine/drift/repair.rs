@@ -51,6 +51,7 @@ impl Engine {
             created: Vec::new(),
             state: State::Applying,
             task: Task::Repair(task.clone()),
+            owner: compared.standing.record.meta.owner.clone(),
             answer: None,
         };
         self.journal.write(&entry).map_err(|e| failed(&e))?;
@@ -99,6 +100,7 @@ impl Engine {
             base_revision: Some(standing.record.revision.clone()),
             desired: Some(desired),
             audit: request.audit.clone(),
+            owner: None,
         };
         self.carry_out(name, &request, Some(standing))
     }
