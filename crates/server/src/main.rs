@@ -8,6 +8,7 @@ mod handlers;
 mod limits;
 mod listen;
 mod logging;
+mod memory;
 mod observe;
 mod record;
 mod routes;
@@ -105,7 +106,7 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     let metrics = observe::install()?;
     let (stop, stopping) = watch::channel(false);
     let sockets = ws::Sockets::new(stopping.clone());
-    let app = Arc::new(call::App { engine: engine.clone(), metrics, sockets: sockets.clone() });
+    let app = Arc::new(call::App { engine: engine.clone(), metrics: metrics.clone(), sockets: sockets.clone() });
     let router = routes::router(app);
 
     let workers = tokio::spawn({
@@ -125,6 +126,7 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
         let (engine, stopping) = (engine.clone(), stopping.clone());
         async move { engine.run_events(stopping).await }
     });
+    let small = tokio::spawn(memory::keep_small(metrics));
     engine.audit().note("panel.start", Some("wcp360-core"), "succeeded", Some(env!("CARGO_PKG_VERSION"))).await?;
     let servers = listen::serve(router, config.api_listen, &arguments.socket_dir, stopping).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %config.api_listen, "core is ready");
@@ -142,6 +144,7 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     // What is still open after this goes on at the next start: steps are idempotent.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(15), finish).await;
     mirroring.abort();
+    small.abort();
     telling.abort();
     let stopped = engine.audit().note("panel.stop", Some("wcp360-core"), "succeeded", None).await;
     if let Err(error) = stopped.and(engine.audit().sign().await) {
