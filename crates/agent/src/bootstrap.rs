@@ -1,6 +1,9 @@
 //! The first administrator: root proves to be root, once (PLT-04).
 
 mod pam;
+mod reopen;
+
+pub use reopen::{NEXT, ReopenError};
 
 use crate::engine::guard;
 use crate::fsx::{Access, Durability, Fs, FsError};
@@ -60,7 +63,7 @@ impl Bootstrap {
         Ok(self.fs.meta(&flag())?.is_some())
     }
 
-    /// Closes the bootstrap for good.
+    /// Closes the bootstrap for good: only root on the machine opens it again.
     ///
     /// # Errors
     /// The flag can't be written.

@@ -1,6 +1,7 @@
 //! The daemon: puts the parts together and runs until it is told to stop.
 
 use crate::api::{App, CheckedListener, router};
+use crate::bootstrap::{self, Bootstrap, ReopenError};
 use crate::config;
 use crate::engine::{Engine, Parts};
 use crate::fsx::{Durability, Fs};
@@ -53,6 +54,27 @@ pub fn check() -> Result<bool, Error> {
     }
     let _ = std::io::stdout().write_all(&out);
     Ok(bad)
+}
+
+/// Opens first setup again, and prints what to do next.
+///
+/// # Errors
+/// The caller is not root, or something can't be written.
+pub fn reopen_setup() -> Result<(), Error> {
+    let caller = rustix::process::geteuid();
+    if !caller.is_root() {
+        // Before anything is looked at.
+        return Err(ReopenError::NotRoot.into());
+    }
+    let layout = Layout::system();
+    let config = config::load(&layout)?;
+    let bootstrap = Bootstrap::new(Arc::new(Fs::open(&layout, &config.base_dir)?));
+    let closed = bootstrap.reopen(caller.as_raw())?;
+    let mut out = std::io::stdout();
+    if !closed {
+        writeln!(out, "First setup was not closed.")?;
+    }
+    Ok(out.write_all(bootstrap::NEXT.as_bytes())?)
 }
 
 /// Runs the daemon.

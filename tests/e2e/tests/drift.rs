@@ -122,6 +122,68 @@ fn alone_eng_05_the_index_comes_back_from_the_manifests() {
     host.sh("cp /root/domains.json /etc/wcp360/users/indexed/domains.json");
 }
 
+/// The panel forgets everything that no manifest says, and what comes after this test finds it so.
+#[test]
+fn alone_eng_05_state_db_is_gone_and_the_panel_comes_back() {
+    let host = Host::get();
+    let reseller = host.reseller("gone-owner");
+    let body = json!({"username": "phoenix", "primary_domain": "phoenix.test", "package": "business"});
+    assert_eq!(host.wait_job(&host.api(&reseller, "POST", "/accounts", Some(&body)))["state"], "succeeded");
+    host.cli_ok(&["domains", "add", "phoenix", "two.phoenix.test"]);
+    host.write_as("phoenix", "public_html/index.php", "<?php echo 'alive ', 6 * 7;");
+    let list = || host.api(host.admin(), "GET", "/accounts?limit=1000", None).json()["items"].take();
+    let domains = || host.api(host.admin(), "GET", "/accounts/phoenix/domains", None).json();
+    let serves = || assert_eq!(host.fetch("phoenix.test", "/").body, "alive 42");
+    let (accounts, names) = (list(), domains());
+    serves();
+    let service = |what: &str| {
+        host.sh(&format!(
+            "if [ -d /run/systemd/system ]; then systemctl {what} wcp360-core.service; \
+             else /opt/wcp360/current/bin/wcp360-supervisor ctl {what} wcp360-core.service; fi"
+        ));
+    };
+    let status = || host.api("", "GET", "/setup", None).json()["system_initialized"].clone();
+    let answers = || {
+        host.sh("for n in $(seq 100); do curl -sf http://127.0.0.1:2098/api/v1/setup >/dev/null && exit; sleep 0.1; done; exit 1")
+    };
+    service("stop");
+    host.sh("rm -f /var/lib/wcp360/state.db*");
+    service("start");
+    answers();
+    // Sealed: neither the new token nor anybody on the panel's side opens it.
+    let token = host.sh("for n in $(seq 100); do [ -s /var/lib/wcp360/setup.token ] && break; sleep 0.1; done; cat /var/lib/wcp360/setup.token");
+    let setup = json!({"username": "admin", "password": "the second beginning", "setup_token": token, "api_token": host.admin()});
+    assert_eq!(status(), json!(true));
+    assert_eq!(host.api("", "POST", "/setup", Some(&setup)).status, 409);
+    let agent = "/opt/wcp360/current/bin/wcp360-agent reopen-setup";
+    assert!(!host.test(&format!("setpriv --reuid wcp360 --regid wcp360 --clear-groups {agent}")), "only root may");
+    assert_eq!(host.api("", "POST", "/setup", Some(&setup)).status, 409);
+    let told = host.sh(agent);
+    assert!(told.contains("setup.token") && told.contains("index rebuild"), "{told}");
+    assert_eq!(host.sh("grep -c ' wcp360 setup-reopened source=local ' /var/log/wcp360/security.log"), "1");
+    assert_eq!(status(), json!(false));
+    let done = host.api("", "POST", "/setup", Some(&setup));
+    assert!(done.status < 300, "{done:?}");
+    assert_eq!(host.api("", "POST", "/setup", Some(&setup)).status, 409, "once");
+    assert_eq!(list(), json!([]));
+    serves();
+    // Resellers by their old names, and everything is whose it was.
+    let owners: std::collections::BTreeSet<&str> =
+        accounts.as_array().unwrap().iter().map(|account| account["owner"].as_str().unwrap()).collect();
+    for owner in owners.into_iter().filter(|owner| *owner != "admin") {
+        let body = json!({"username": owner, "role": "reseller", "password": "as good as new"});
+        assert_eq!(host.api(host.admin(), "POST", "/users", Some(&body)).status, 201, "{owner}");
+    }
+    job(&host, "POST", "/index/rebuild", None);
+    assert_eq!(list(), accounts);
+    assert_eq!(domains(), names);
+    serves();
+    // And it works: changes, the trail from its new beginning, and the agent's books beside it.
+    host.cli_ok(&["domains", "add", "phoenix", "three.phoenix.test"]);
+    let compared: Value = serde_json::from_str(&host.cli_ok(&["--json", "audit", "compare"])).unwrap();
+    assert!(compared["ok"] == true && compared["before_trail"].as_u64() > Some(0), "{compared}");
+}
+
 #[test]
 fn eng_08_a_broken_file_by_hand_takes_nobody_down() {
     let host = Host::get();

@@ -41,6 +41,12 @@ impl Engine {
             }
             return Ok(());
         }
+        if self.inner.agent.node().await.is_ok_and(|node| node.system_initialized) {
+            tracing::error!(
+                "the database knows no administrator, but this panel was set up before: put the right database back, or, if it \
+                 is gone for good, run as root: /opt/wcp360/current/bin/wcp360-agent reopen-setup"
+            );
+        }
         let known = self.inner.db.read(|tx| tx.setting(SETUP_TOKEN_HASH)).await?;
         let written = std::fs::read_to_string(file).ok();
         if known.is_some() && known == written.map(|text| secret::hash(text.trim())) {

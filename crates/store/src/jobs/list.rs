@@ -4,9 +4,9 @@ use super::{JOB, LeasedJob, job, leased};
 use crate::db::{Param, params};
 use crate::row::{columns, decode_cursor, page};
 use crate::{Scope, StoreError, Tx};
+use wcp360_types::JobId;
 use wcp360_types::api::job::{Job, JobFilter, JobLogLine};
 use wcp360_types::api::page::Page;
-use wcp360_types::JobId;
 
 impl Tx<'_> {
     /// The jobs in a scope, newest first. Rows that can't be read are left out and reported in the log.
