@@ -4,6 +4,7 @@
 
 use crate::fsx::{Access, Durability, Fs, FsError};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use wcp360_agent_render::paths::AGENT_STATE;
 use wcp360_types::Username;
@@ -18,6 +19,10 @@ pub struct LastGood {
     pub manifests: ManifestSet,
     /// What `meta.json` says about them.
     pub meta: MetaManifest,
+    /// What was made of them, by key: tells what this release makes differently from what somebody has edited. Absent if
+    /// that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<BTreeMap<String, String>>,
 }
 
 /// All accounts' last good sets.

@@ -4,7 +4,7 @@ use crate::api::{App, CheckedListener, router};
 use crate::bootstrap::{self, Bootstrap, ReopenError};
 use crate::config;
 use crate::engine::{Engine, Parts};
-use crate::fsx::{Durability, Fs};
+use crate::fsx::Fs;
 use crate::layout::Layout;
 use crate::manifests::Manifests;
 use crate::nginx::Real;
@@ -26,9 +26,6 @@ const CHECKPOINT: Duration = Duration::from_secs(30);
 /// How often it is looked whether somebody has written a snippet, or something that nginx would refuse.
 const FOLLOW: Duration = Duration::from_secs(15);
 const LOG: &str = "/var/log/wcp360/agent.log";
-/// Says that all accounts were compared with their manifests since the boot, by this version. In /run, so that it is gone
-/// after a boot.
-const COMPARED: &str = "/run/wcp360/agent.compared";
 
 /// Checks the settings and all manifests; prints what is wrong. Returns whether anything is.
 ///
@@ -170,25 +167,9 @@ fn in_background(engine: &Arc<Engine>) {
     let shared = Arc::clone(engine);
     tokio::task::spawn_blocking(move || {
         shared.clean_up();
-        let known = shared.fs().read(COMPARED).ok().flatten();
-        if known.is_none_or(|(content, _)| content != templates_of_this_version().as_bytes()) {
-            shared.repair_all();
-            let access = crate::fsx::Access { uid: 0, gid: 0, mode: 0o600 };
-            let content = templates_of_this_version();
-            if let Err(error) = shared.fs().write(COMPARED, content.as_bytes(), access, Durability::Derived) {
-                tracing::warn!(%error, "accounts will be compared again at the next start");
-            }
-        }
+        shared.bring_up_all();
         give_memory_back();
     });
-}
-
-/// What accounts' files are rendered by: another release may render them differently.
-fn templates_of_this_version() -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    wcp360_agent_render::templates::TEMPLATES.hash(&mut hasher);
-    format!("{} {:016x}\n", env!("CARGO_PKG_VERSION"), hasher.finish())
 }
 
 /// Calls something again and again, where it may block.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wcp360_agent::engine::Engine;
+use wcp360_agent::engine::{BroughtUp, Engine};
 use wcp360_agent_proto::{
     AgentErrorCode, DriftItem, DriftWhat, ListRequest, ManifestsState, PickUpRequest, RepairAction, RepairItem,
     RepairOutcome, RepairRequest, Repaired, ScanRequest,
@@ -196,7 +196,7 @@ fn eng_07_what_is_adopted_stays_until_what_is_rendered_changes() {
     assert_eq!(m.engine.drift(&user("alice")).unwrap().accepted.len(), 2);
     // Neither a restart, nor the comparison after a boot, nor a change of something else takes it away.
     let engine = engine(m.dir.path());
-    assert_eq!(engine.repair(&user("alice")).unwrap(), Vec::<String>::new());
+    assert_eq!(engine.bring_up(&user("alice")).unwrap(), BroughtUp::default());
     let m = Machine { engine, ..m };
     edit(&m.engine, "alice", |set| set.domains.primary.www = false).unwrap();
     assert_eq!(m.text("/etc/wcp360/php/alice/8.2.conf"), mine);
@@ -246,7 +246,7 @@ fn eng_07_what_is_ignored_is_not_reported_until_it_changes() {
     m.write("/etc/passwd", &passwd.replace("/usr/sbin/nologin", "/bin/bash"));
     assert_eq!(m.one("user:alice", RepairAction::Ignore), RepairOutcome::Done);
     assert_eq!(m.keys(), Vec::<String>::new());
-    assert_eq!(m.engine.repair(&user("alice")).unwrap(), Vec::<String>::new(), "not after a boot either");
+    assert_eq!(m.engine.bring_up(&user("alice")).unwrap(), BroughtUp::default(), "not after a boot either");
     m.write("/etc/passwd", &passwd.replace("/usr/sbin/nologin", "/bin/sh"));
     assert_eq!(m.keys(), ["user:alice"]);
     // A change of the account makes it what the manifests say.
@@ -298,7 +298,7 @@ fn eng_07_edited_manifests_are_shown_and_picked_up() {
     assert!(matches!(page.drifted[0].manifests, ManifestsState::Edited { .. }));
     // A restart, and the comparison after a boot, leave it as it is.
     let engine = engine(m.dir.path());
-    engine.repair(&user("alice")).unwrap();
+    engine.bring_up(&user("alice")).unwrap();
     let m = Machine { engine, ..m };
     assert!(m.text("/etc/wcp360/php/alice/8.2.conf").contains("= 5"));
     let pick = |revision, operation| PickUpRequest { operation, revision, audit: audit() };
@@ -373,7 +373,7 @@ fn eng_07_unusable_manifests_are_refused_by_name_and_the_last_good_ones_go_on() 
         }
         // A restart takes nothing away, and neither does the comparison after a boot.
         let again = engine(m.dir.path());
-        again.repair(&user("alice")).unwrap();
+        again.bring_up(&user("alice")).unwrap();
         assert_eq!(again.scan(&ScanRequest::default()).unwrap().drifted.len(), 1);
         let listed = again.list(&ListRequest::default()).unwrap().accounts;
         assert!(listed[0].record.is_some());
@@ -479,6 +479,6 @@ fn eng_07_a_scan_pages_through_all_accounts_and_writes_nothing() {
     }
     let (before, writes) = (stamps(m.dir.path()), m.engine.fs().writes());
     assert_eq!(scan(), (41, vec![]));
-    assert!(m.engine.repair(&user("alice")).unwrap().is_empty());
+    assert_eq!(m.engine.bring_up(&user("alice")).unwrap(), BroughtUp::default());
     assert_eq!((stamps(m.dir.path()), m.engine.fs().writes()), (before, writes));
 }

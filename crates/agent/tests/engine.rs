@@ -4,7 +4,7 @@
 mod machine;
 
 use machine::*;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 use wcp360_agent::engine::Engine;
@@ -286,25 +286,6 @@ fn eng_05_whose_an_account_is_stays_with_its_manifests() {
     old.remove("owner");
     let old: wcp360_types::manifest::MetaManifest = serde_json::from_value(old.into()).unwrap();
     assert_eq!(old.owner, None);
-}
-
-#[test]
-fn eng_07_what_was_changed_by_hand_is_repaired() {
-    let Some(m) = machine() else { return };
-    create(&m.engine, "alice", "alice.test").unwrap();
-    let before = inventory(m.dir.path());
-    std::fs::set_permissions(m.path("/srv/www/alice/private"), std::fs::Permissions::from_mode(0o777)).unwrap();
-    std::fs::write(m.path("/etc/wcp360/php/alice/8.2.conf"), "; nothing").unwrap();
-    std::fs::remove_file(m.path("/var/lib/wcp360/web/names/alice.test")).unwrap();
-    std::fs::remove_file(m.path("/var/lib/wcp360/web/sites/alice/alice.test/tls.pem")).unwrap();
-    std::fs::remove_file(m.path("/units/wcp360-php8.2@alice.socket")).unwrap();
-    let passwd = std::fs::read_to_string(m.path("/etc/passwd")).unwrap();
-    std::fs::write(m.path("/etc/passwd"), passwd.replace("/usr/sbin/nologin", "/bin/bash")).unwrap();
-    let mut repaired = m.engine.repair(&user("alice")).unwrap();
-    repaired.sort();
-    assert_eq!(repaired.len(), 6, "{repaired:?}");
-    assert_eq!(inventory(m.dir.path()), before);
-    assert_eq!(m.engine.repair(&user("alice")).unwrap(), Vec::<String>::new());
 }
 
 #[test]

@@ -183,7 +183,9 @@ fn eng_07_a_broken_edit_of_an_accounts_block_costs_nobody_anything() {
     })
     .unwrap();
     assert_eq!(m.blocks(), ["bob.own.bob.test.conf"]);
-    m.engine.repair(&user("alice")).unwrap();
+    let items = vec![RepairItem { key: items[0].key.clone(), action: RepairAction::Repair, digest: None }];
+    let request = RepairRequest { operation: OperationId::new(), items, audit: audit() };
+    assert_eq!(m.engine.repair_items(&user("alice"), &request).unwrap().left, 0);
     assert_eq!(std::fs::read_to_string(m.live("sites/alice.own.alice.test.conf")).unwrap(), good);
     assert_eq!(m.blocks().len(), 2);
     assert_eq!(m.engine.node_drift().unwrap().quarantine.len(), 2);

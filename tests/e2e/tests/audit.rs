@@ -72,7 +72,8 @@ fn alone_sec_06_the_agents_own_books_are_held_against_the_trail() {
     };
     let (code, found) = compare();
     assert!(code == 0 && found["ok"] == true && found["operations"].as_u64() >= Some(2), "{found}");
-    // The panel's memory of a job is taken away; the agent's is not.
+    // The panel's memory of a job is taken away, from the middle of the trail; the agent's is not.
+    assert_eq!(host.api(host.admin(), "POST", "/tokens", Some(&json!({"name": "after it"}))).status, 201);
     let listed: serde_json::Value =
         serde_json::from_str(&host.cli_ok(&["--json", "audit", "list", "--target", "booked"])).unwrap();
     let entry = listed["items"].as_array().unwrap().iter().find(|e| e["action"] == "domains.add").unwrap().clone();

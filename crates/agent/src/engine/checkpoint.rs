@@ -57,7 +57,7 @@ fn good_after(entry: &Entry) -> Option<LastGood> {
         last_audit_action: entry.audit.clone(),
         owner: entry.owner.clone(),
     });
-    Some(LastGood { manifests, meta })
+    Some(LastGood { manifests, meta, rendered: None })
 }
 
 impl Engine {
@@ -70,7 +70,13 @@ impl Engine {
         for (account, operation) in &pending {
             let Some(entry) = self.journal.read(*operation)?.filter(|entry| entry.is_finished()) else { continue };
             match good_after(&entry) {
-                Some(good) => self.applied.remember(&good)?,
+                Some(mut good) => {
+                    // Another release may have made something else of it.
+                    if !self.is_inherited(*operation) {
+                        good.rendered = self.rendered(&good.manifests).ok();
+                    }
+                    self.applied.remember(&good)?;
+                }
                 None => self.applied.forget(account)?,
             }
         }

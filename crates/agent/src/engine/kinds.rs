@@ -31,6 +31,14 @@ pub(crate) struct Work<'a> {
     pub(crate) view: Option<&'a View>,
 }
 
+impl<'a> Work<'a> {
+    /// Only for looking: nothing can be made or removed with it.
+    pub(crate) fn looking(engine: &'a Engine, uid: u32) -> Self {
+        let (trash, notes, kept) = (String::new(), Vec::new(), Vec::new());
+        Self { engine, uid, trash, discard: false, notes, kept, keep_ignored: false, view: None }
+    }
+}
+
 impl Work<'_> {
     pub(super) fn id(&self, principal: Principal, of: Of) -> u32 {
         let ids = &self.engine.ids;

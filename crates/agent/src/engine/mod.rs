@@ -20,6 +20,7 @@ mod owner;
 mod recover;
 mod request;
 mod standing;
+mod upkeep;
 mod validate;
 
 use crate::applied::Applied;
@@ -34,6 +35,7 @@ use crate::services::starter::Starter;
 use crate::uids::Uids;
 use crate::userdb::{UserDb, UserDbError};
 pub(crate) use drift::text;
+pub use upkeep::BroughtUp;
 
 use converge::{Sides, Steps};
 use drift::accepted::AcceptedStore;
@@ -106,6 +108,8 @@ pub struct Engine {
     locks: Mutex<HashMap<Username, Arc<Mutex<()>>>>,
     /// Operations that neither got to their end nor could be taken back.
     unfinished: Mutex<HashMap<Username, OperationId>>,
+    /// What an earlier process has finished and not put on disk, which may have been of another release.
+    inherited: BTreeSet<OperationId>,
     /// Accounts that have nginx snippets, as far as their sites follow them.
     with_snippets: Mutex<BTreeSet<Username>>,
 }
@@ -141,6 +145,9 @@ impl Engine {
         manifests.tidy_all()?;
         let journal = Journal::open(&fs)?;
         let applied = Applied::new(Arc::clone(&fs));
+        // Within one boot and one release, nothing is rendered differently.
+        let inherited = if upkeep::is_compared(&fs) { Vec::new() } else { journal.pending() };
+        let inherited = inherited.into_iter().map(|(_, operation)| operation).collect();
         let names = Names::new(&facts.config.hostname);
         let mut used = userdb.numbers()?;
         used.insert(journal.highest_uid());
@@ -181,6 +188,7 @@ impl Engine {
             names,
             locks: Mutex::default(),
             unfinished: Mutex::default(),
+            inherited,
             with_snippets: Mutex::default(),
         };
         engine.find_unfinished()?;
@@ -254,9 +262,13 @@ impl Engine {
     /// deleted, so what it was is rendered as if the version were there.
     fn resources(&self, set: Option<&ManifestSet>, former: bool) -> Result<Vec<Resource>, RenderError> {
         let Some(set) = set else { return Ok(Vec::new()) };
+        self.resources_with(set, former, snippets::has(&self.fs, &set.account.username))
+    }
+
+    /// As if the account had snippets of nginx's configuration, or none.
+    fn resources_with(&self, set: &ManifestSet, former: bool, snippets: bool) -> Result<Vec<Resource>, RenderError> {
         let version = &set.services.php.version;
         let gone = former && !self.facts.php_versions.contains(version);
-        let snippets = snippets::has(&self.fs, &set.account.username);
         if !gone && !snippets {
             return wcp360_agent_render::render(set, &self.facts);
         }

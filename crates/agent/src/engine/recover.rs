@@ -1,13 +1,12 @@
-//! After a crash, after a boot, and from time to time.
+//! After a crash, and from time to time.
 
 use super::{Engine, failed, guard};
-use crate::applied::LastGood;
 use crate::fsx::FsError;
 use crate::journal::Answer;
 use crate::journal::Entry;
 use crate::names;
 use jiff::Timestamp;
-use wcp360_agent_proto::{AgentError, ManifestsState};
+use wcp360_agent_proto::AgentError;
 use wcp360_types::{OperationId, Username};
 
 /// How long answers of finished operations are kept.
@@ -67,57 +66,6 @@ impl Engine {
         }
     }
 
-    /// Compares one account with its manifests and repairs what differs. Returns what was changed.
-    ///
-    /// # Errors
-    /// Something can't be repaired.
-    pub fn repair(&self, name: &Username) -> Result<Vec<String>, AgentError> {
-        let lock = self.lock_of(name);
-        let _held = guard(&lock);
-        if guard(&self.unfinished).contains_key(name) {
-            return Ok(Vec::new());
-        }
-        let Some(standing) = self.standing(name)? else { return Ok(Vec::new()) };
-        match &standing.on_disk {
-            // Of a release that did not keep it: from now on, it is kept.
-            ManifestsState::Same if self.last_good(name).map_err(|e| failed(&e))?.is_none() => {
-                let good =
-                    LastGood { manifests: standing.record.manifests.clone(), meta: standing.record.meta.clone() };
-                self.applied.remember(&good).map_err(|e| failed(&e))?;
-            }
-            ManifestsState::Same => {}
-            ManifestsState::Edited { revision, .. } if *revision == standing.record.revision => {
-                return Err(failed(
-                    &"the manifests were edited, and what was applied before is not known; pick them up",
-                ));
-            }
-            other => {
-                tracing::warn!(account = %name, state = ?kind(other), "the manifests are not what was applied last")
-            }
-        }
-        let set = &standing.record.manifests;
-        let uid = set.account.uid.ok_or_else(|| failed(&"account.json has no uid"))?;
-        let mut work = self.work(name, uid, Timestamp::now(), false)?;
-        work.keep_ignored = true;
-        let sides = self.sides(Some(set), Some(set)).map_err(|e| failed(&e))?;
-        let steps = super::Steps::plan(&work, sides, Some(set))?;
-        steps.apply(&mut work)?;
-        Ok(steps.describe().0.into_iter().map(|resource| resource.key).collect())
-    }
-
-    /// Compares every account with its manifests: once after a boot, because what is derived from manifests is not put on
-    /// disk at once, and what is in /run is gone.
-    pub fn repair_all(&self) {
-        let Ok(accounts) = self.all_names() else { return };
-        for name in accounts {
-            match self.repair(&name) {
-                Ok(changed) if changed.is_empty() => {}
-                Ok(changed) => tracing::warn!(account = %name, ?changed, "repaired"),
-                Err(error) => tracing::error!(account = %name, %error, "can't be repaired"),
-            }
-        }
-    }
-
     /// Forgets answers of yesterday and removes trees whose time in the trash is over.
     pub fn clean_up(&self) {
         let now = Timestamp::now().as_second();
@@ -135,14 +83,5 @@ impl Engine {
                 }
             }
         }
-    }
-}
-
-fn kind(state: &ManifestsState) -> &'static str {
-    match state {
-        ManifestsState::Same => "same",
-        ManifestsState::Edited { .. } => "edited",
-        ManifestsState::Refused { .. } => "refused",
-        ManifestsState::Missing => "missing",
     }
 }

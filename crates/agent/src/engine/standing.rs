@@ -38,7 +38,7 @@ impl Engine {
     pub(crate) fn standing(&self, name: &Username) -> Result<Option<Standing>, AgentError> {
         let disk = self.manifests.load(name);
         let good = self.last_good(name).map_err(|e| failed(&e))?;
-        let record = |LastGood { manifests, meta }| AccountRecord {
+        let record = |LastGood { manifests, meta, .. }| AccountRecord {
             revision: manifests.revision(),
             manifests,
             meta,

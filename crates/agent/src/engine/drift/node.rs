@@ -266,7 +266,7 @@ impl Engine {
     }
 
     fn follow_snippets_of(&self, name: &Username) -> Result<(), AgentError> {
-        self.repair(name)?;
+        self.follow_snippets(name)?;
         let lock = self.lock_of(name);
         let _held = guard(&lock);
         let Some(compared) = self.compared(name, &self.view()?)? else { return Ok(()) };

@@ -244,6 +244,28 @@ impl Work<'_> {
         text::digest(&[resource.key.as_bytes(), access.as_bytes(), content.as_bytes()])
     }
 
+    /// Names what is found as [`Work::wanted`] names what should be: the same, if it is as it was made. `None` for what has
+    /// no form of its own to compare, and where nothing is.
+    pub(crate) fn as_made(&self, resource: &Resource) -> Option<String> {
+        let fs = &self.engine.fs;
+        let access = |path: &AbsPath| fs.meta(path.as_str()).ok().flatten().map(|meta| format!("{:?}", meta.access));
+        let (access, content) = match &resource.kind {
+            Kind::File { path, .. } => (access(path)?, fs.read(path.as_str()).ok()??.0),
+            Kind::Home { path, .. } | Kind::Dir { path, .. } | Kind::LogFile { path, .. } => {
+                (access(path)?, Vec::new())
+            }
+            Kind::NginxSite { file, .. } => (String::new(), self.engine.nginx.site(file).ok()??.into_bytes()),
+            Kind::Symlink { path, .. } => {
+                let uid = fs.meta(path.as_str()).ok()??.access.uid;
+                (String::new(), format!("{} {uid}", fs.read_link(path.as_str()).ok()??).into_bytes())
+            }
+            Kind::User(_) | Kind::UnitEnabled { .. } | Kind::TenantDir { .. } | Kind::SelfSignedCert { .. } => {
+                return None;
+            }
+        };
+        Some(text::digest(&[resource.key.as_bytes(), access.as_bytes(), &content]))
+    }
+
     /// Names what is found instead.
     pub(crate) fn found_digest(&self, resource: &Resource) -> String {
         let fs = &self.engine.fs;
