@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use wcp360_agent_proto::Quarantined;
 use wcp360_agent_render::paths::QUARANTINE;
 
+/// Names of copies that are not complete yet begin so.
+const UNFINISHED: &str = ".new-";
 const PRIVATE: Access = Access { uid: 0, gid: 0, mode: 0o600 };
 const PRIVATE_DIR: Access = Access { uid: 0, gid: 0, mode: 0o700 };
 
@@ -35,12 +37,7 @@ impl Quarantine {
         let moved = match self.fs.rename_new(path, &place) {
             // Another disk, or another mount of the same one.
             Err(error) if error.source.raw_os_error() == Some(libc::EXDEV) => {
-                let copied = self.copy_all(path, &place, &mut 0);
-                copied.and_then(|()| self.fs.remove_tree(path)).inspect_err(|_| {
-                    if let Err(error) = self.fs.remove_tree(&place) {
-                        tracing::warn!(%error, "half a copy stays");
-                    }
-                })
+                self.copy_whole(path, &place).and_then(|()| self.fs.remove_tree(path))
             }
             other => other,
         };
@@ -48,6 +45,34 @@ impl Quarantine {
             self.fs.remove_file(&format!("{place}.note"))?;
         }
         moved.map(|()| place)
+    }
+
+    /// Copies what is at `path`, so that the copy appears when it is complete.
+    fn copy_whole(&self, path: &str, place: &str) -> Result<(), FsError> {
+        let name = place.rsplit('/').next().unwrap_or("");
+        let new = format!("{QUARANTINE}/{UNFINISHED}{name}");
+        let copied = self.copy_all(path, &new, &mut 0).and_then(|()| self.fs.rename_new(&new, place));
+        copied.inspect_err(|_| {
+            if let Err(error) = self.fs.remove_tree(&new) {
+                tracing::warn!(%error, "half a copy stays");
+            }
+        })
+    }
+
+    /// Takes away what was left by somebody who was killed here: half copies, and notes without what they are about. At start,
+    /// when nobody else writes.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn tidy(&self) -> Result<(), FsError> {
+        let names = self.fs.list(QUARANTINE)?;
+        for name in &names {
+            let about = name.strip_suffix(".note");
+            if name.starts_with('.') || about.is_some_and(|about| !names.iter().any(|name| name == about)) {
+                self.fs.remove_tree(&format!("{QUARANTINE}/{name}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies what is at `path`, with everything in it.
@@ -72,7 +97,7 @@ impl Quarantine {
     /// It can't be copied.
     pub fn keep_copy(&self, path: &str, why: &str) -> Result<String, FsError> {
         let place = self.place(path, why, "copied from")?;
-        self.copy_all(path, &place, &mut 0)?;
+        self.copy_whole(path, &place)?;
         Ok(place)
     }
 
@@ -83,7 +108,7 @@ impl Quarantine {
     pub fn list(&self) -> Result<Vec<Quarantined>, FsError> {
         let mut out = Vec::new();
         for name in self.fs.list(QUARANTINE)? {
-            if name.ends_with(".note") {
+            if name.ends_with(".note") || name.starts_with('.') {
                 continue;
             }
             let note = self.fs.read(&format!("{QUARANTINE}/{name}.note")).ok().flatten();

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::process::Command;
 use wcp360_agent::engine::Engine;
 use wcp360_agent_proto::{
-    AgentErrorCode, ManifestsState, OwnerRequest, PickUpRequest, RepairAction, RepairItem, RepairOutcome,
-    RepairRequest, RepairedItem,
+    AgentErrorCode, ManifestsState, NodeRepairRequest, OwnerRequest, PickUpRequest, RepairAction, RepairItem,
+    RepairOutcome, RepairRequest, RepairedItem,
 };
 use wcp360_types::manifest::{AccountStatus, Alias, Site};
 use wcp360_types::{DocumentRoot, Domain, OperationId, Username};
@@ -77,6 +77,11 @@ fn change(root: &Path, what: &str) -> Result<(), String> {
     }
     if what == "repair" {
         return repair(&engine, operation);
+    }
+    if what == "repair-node" {
+        let request = NodeRepairRequest { operation, keys: Vec::new(), audit: audit() };
+        let answer = engine.node_repair(&request).map_err(|e| e.to_string())?;
+        return if answer.left == 0 { Ok(()) } else { Err(format!("{answer:?}")) };
     }
     if what == "owner" {
         let owner = "bob.the-reseller".parse().unwrap();
@@ -150,6 +155,19 @@ fn by_hand(root: &Path, what: &str) {
             edit(block.to_str().unwrap(), "server_name", "server_name mine.test");
             chmod("srv/www/alice/private", 0o750);
             chmod("srv/www/alice/logs", 0o750);
+        }
+        "repair-node" => {
+            let write = |path: &str, text: &str| std::fs::write(root.join(path), text).unwrap();
+            let current = std::fs::read_link(root.join("etc/wcp360/nginx/current")).unwrap();
+            let live = Path::new("etc/wcp360/nginx").join(current);
+            write("etc/systemd/system/nginx.service", "[Service]\nUser=root\n");
+            write(live.join("sites/mine.conf").to_str().unwrap(), "server {}\n");
+            write("etc/wcp360/snippets/nginx/global/map.conf", "map a b {}\n");
+            write("etc/systemd/system/wcp360.target.wants/wcp360-php8.2@ghost.socket", "");
+            write("units/wcp360-php8.2@ghost.socket", "");
+            std::fs::create_dir_all(root.join("var/lib/wcp360/web/sites/ghost/deep")).unwrap();
+            write("var/lib/wcp360/web/sites/ghost/deep/file", "somebody's");
+            std::os::unix::fs::symlink("../sites/ghost", root.join("var/lib/wcp360/web/names/ghost.test")).unwrap();
         }
         _ => {}
     }
@@ -260,6 +278,74 @@ fn eng_02_killed_anywhere_it_ends_before_or_after() {
         copy(&after_dir, &before_dir);
     }
     println!("{total} crash points");
+}
+
+/// A repair of the node is not in the journal: each of its writes appears whole or not at all, what it has not come to differs
+/// still, and asking again ends where an undisturbed repair does.
+#[test]
+fn eng_02_a_repair_of_the_node_that_is_killed_leaves_nothing_half() {
+    if !is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let (before_dir, after_dir, work) = (dir.path().join("before"), dir.path().join("after"), dir.path().join("work"));
+    fresh(&before_dir);
+    for place in ["opt/wcp360/current/systemd", "etc/systemd/system"] {
+        std::fs::create_dir_all(before_dir.join(place)).unwrap();
+        std::fs::write(before_dir.join(place).join("nginx.service"), "[Service]\n").unwrap();
+    }
+    create(&engine(&before_dir), "alice", "alice.test").unwrap();
+    engine(&before_dir).checkpoint().unwrap();
+    by_hand(&before_dir, "repair-node");
+    let operation = OperationId::new().to_string();
+    let child = |root| Child { root, operation: operation.clone(), base: None };
+    let before = inventory(&before_dir);
+    copy(&before_dir, &after_dir);
+    let (lived, said) = child(&after_dir).run("repair-node", None);
+    assert!(lived, "{said}");
+    let after = inventory(&after_dir);
+    assert_ne!(before, after);
+    let quarantined = |root: &Path| {
+        let names = std::fs::read_dir(root.join("etc/wcp360/quarantine")).unwrap();
+        let mut names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let kept = quarantined(&after_dir).len();
+    let mut points = 0;
+    for point in 1.. {
+        copy(&before_dir, &work);
+        let child = child(&work);
+        let (lived, said) = child.run("repair-node", Some(point));
+        if lived {
+            points = point - 1;
+            break;
+        }
+        let context = said.lines().find(|line| line.contains("crash point")).unwrap_or(&said).to_owned();
+        let (lived, said) = child.run("recover", None);
+        assert!(lived, "{context}: restart: {said}");
+        for (path, found) in inventory(&work) {
+            assert!(!path.contains(".wcp360-new"), "{context}: {path} is left");
+            let known = before.get(&path) == Some(&found) || after.get(&path) == Some(&found);
+            assert!(known, "{context}: {path} is neither what it was nor what it should be: {found}");
+        }
+        // What the service manager has read is what is there.
+        let read = std::fs::read(work.join("units-read")).unwrap_or_default();
+        let there = std::fs::read(work.join("etc/systemd/system/nginx.service")).unwrap();
+        assert!(read == there || there == b"[Service]\nUser=root\n", "{context}: it has not been read again");
+        for name in quarantined(&work) {
+            assert!(!name.starts_with('.'), "{context}: {name} is left");
+            let about = work.join("etc/wcp360/quarantine").join(name.trim_end_matches(".note"));
+            assert!(about.symlink_metadata().is_ok(), "{context}: {name} is about nothing");
+        }
+        let (lived, said) = child.run("repair-node", None);
+        assert!(lived, "{context}: asked again: {said}");
+        assert_same(&inventory(&work), &after, &format!("{context}, asked again"));
+        assert_eq!(quarantined(&work).len(), kept, "{context}: nothing is lost, and nothing is there twice");
+    }
+    assert!(points > 20, "{points}");
+    println!("{points} crash points");
 }
 
 /// The boot that the machine in `root` is in: another one says that there was a power cut.

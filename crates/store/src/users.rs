@@ -58,6 +58,13 @@ impl Tx<'_> {
         row.as_ref().map(stored).transpose()
     }
 
+    /// Gives a client's login that belongs to no account (any more) to the account of its name. Whether there was one.
+    pub fn relink_client(&mut self, username: &str, account: AccountId) -> Result<bool, StoreError> {
+        let sql = "UPDATE users SET account_id = $2 WHERE username = $1 AND role = $3 \
+                   AND (account_id IS NULL OR account_id NOT IN (SELECT id FROM accounts))";
+        Ok(self.execute(sql, params![username, account, Role::Client.as_str()])? > 0)
+    }
+
     /// The person with this identifier.
     pub fn user(&mut self, id: UserId) -> Result<Option<StoredUser>, StoreError> {
         let row = self.query_opt(&format!("{STORED} WHERE u.id = $1"), params![id])?;

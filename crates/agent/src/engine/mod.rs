@@ -20,6 +20,7 @@ mod owner;
 mod recover;
 mod request;
 mod standing;
+mod units;
 mod upkeep;
 mod validate;
 
@@ -191,6 +192,7 @@ impl Engine {
             inherited,
             with_snippets: Mutex::default(),
         };
+        engine.tidy_node()?;
         engine.find_unfinished()?;
         Ok(engine)
     }
@@ -294,7 +296,6 @@ fn prepare_node(fs: &Fs, facts: &NodeFacts, ids: SystemIds, services: &dyn Servi
         Principal::Panel => ids.panel_gid,
         Principal::Root | Principal::Account => 0,
     };
-    let mut units_changed = false;
     for resource in node::render_node(facts)? {
         match resource.kind {
             Kind::Dir { path, group: owner, mode, .. } => {
@@ -304,17 +305,16 @@ fn prepare_node(fs: &Fs, facts: &NodeFacts, ids: SystemIds, services: &dyn Servi
                 let access = Access { uid: 0, gid: 0, mode };
                 let same =
                     |(bytes, meta): (Vec<u8>, crate::fsx::Meta)| bytes == content.as_bytes() && meta.access == access;
+                fs.remove_temporary(path.as_str())?;
                 if !fs.read(path.as_str())?.is_some_and(same) {
+                    units::will_change(fs)?;
                     fs.write(path.as_str(), content.as_bytes(), access, Durability::Derived)?;
-                    units_changed = true;
                 }
             }
             other => return Err(StartError::Node(format!("{other:?} is not a resource of a node"))),
         }
     }
-    if units_changed {
-        services.read_units_again().map_err(|e| StartError::Node(e.to_string()))?;
-    }
+    units::read_changed(fs, services).map_err(|e| StartError::Node(e.to_string()))?;
     panel_certificate(fs, facts)
 }
 
@@ -322,6 +322,7 @@ fn prepare_node(fs: &Fs, facts: &NodeFacts, ids: SystemIds, services: &dyn Servi
 fn panel_certificate(fs: &Fs, facts: &NodeFacts) -> Result<(), StartError> {
     use crate::fsx::{Access, Durability};
     let path = wcp360_agent_render::paths::PANEL_CERT;
+    fs.remove_temporary(path)?;
     let mut names = vec![facts.config.hostname.clone()];
     if facts.config.hostname != "localhost" {
         names.push("localhost".into());

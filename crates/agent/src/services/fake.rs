@@ -61,6 +61,13 @@ impl ServiceManager for Fake {
         Ok(names.filter(|name| name.starts_with(before) && name.ends_with(after)).collect())
     }
     fn read_units_again(&self) -> Result<(), ServiceError> {
+        crate::crash::point("read units");
+        // What it has read, beside what runs.
+        let units = self.dir.with_file_name("etc/systemd/system/nginx.service");
+        let content = std::fs::read(units).unwrap_or_default();
+        std::fs::write(self.dir.with_file_name("units-read"), content)
+            .map_err(|e| ServiceError::new("read", "units", e))?;
+        crate::crash::point("read units done");
         Ok(())
     }
     fn limit(&self, _: &str, _: &SliceLimits) -> Result<(), ServiceError> {

@@ -143,6 +143,7 @@ fn walk(root: &Path, dir: &Path, out: &mut BTreeMap<String, String>) {
             // What was moved aside has the time in its name; a crash may leave a note without its file.
             "etc/wcp360/quarantine",
             "nginx-runs",
+            "units-read",
             "proc",
         ];
         if books.contains(&shown.as_str()) || (generation && path.file_name() != current.file_name()) {

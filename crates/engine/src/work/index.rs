@@ -125,6 +125,10 @@ fn insert(tx: &mut Tx<'_>, set: &ManifestSet, owner: UserId, job: JobId) -> Resu
     };
     tx.reserve_account(&new, job, wanted.created_at)?;
     debug_assert!(set.domains.names().any(|(kind, _)| kind == DomainKind::Primary));
+    // Where only the accounts were lost, its login is still there, with its password.
+    if tx.relink_client(wanted.username.as_str(), new.id)? {
+        return Ok(new.id);
+    }
     let login = StoredUser {
         id: UserId::new(),
         username: wanted.username.to_string(),
@@ -221,5 +225,9 @@ mod tests {
         assert_eq!((owner("one").await, owner("two").await, owner("three").await), (bob, carol, caller));
         assert_eq!(notes, ["two: its owner is the one that its manifests name"]);
         assert!(rebuild().await.is_empty());
+        // Each has its login, and only one.
+        let one = db.read(|tx| tx.user_by_name("one")).await.unwrap().unwrap();
+        let account = db.read(|tx| tx.account(Scope::All, &"one".parse().unwrap())).await.unwrap().unwrap();
+        assert_eq!((one.role, one.account_id), (Role::Client, Some(account.id)));
     }
 }

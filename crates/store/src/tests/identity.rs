@@ -1,13 +1,14 @@
 //! Sessions, logins, tokens and sealed values.
 
-use super::{on_every_database, read, user, write};
+use super::{account, on_every_database, read, user, write};
 use crate::logins::{NewLogin, Place};
 use crate::sealed::SECRETS;
 use crate::sessions::NewSession;
+use crate::users::StoredUser;
 use jiff::{SignedDuration, Timestamp};
 use wcp360_types::api::session::{LoginFailure, LoginFilter, LoginOutcome};
 use wcp360_types::api::token::Token;
-use wcp360_types::{Network, Role, SessionId, TokenId, UserId};
+use wcp360_types::{AccountId, JobId, Network, Role, SessionId, TokenId, UserId};
 
 fn session(user: UserId, secret: &str, now: Timestamp) -> NewSession {
     NewSession {
@@ -195,6 +196,29 @@ async fn sec_10_sealed_values_are_counted_and_replaced_unless_they_moved() {
         assert_eq!(read(&db, |tx| tx.secret("one")).await, Some(next));
         assert_eq!(write(&db, |tx| tx.forget_sealed()).await, 2);
         assert!(read(&db, |tx| tx.sealed_counts()).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eng_05_a_clients_login_without_an_account_finds_the_one_of_its_name() {
+    on_every_database(async |db| {
+        let there = account("there", UserId::new());
+        let (lost, new, taken) = (AccountId::new(), AccountId::new(), there.id);
+        write(&db, move |tx| {
+            tx.reserve_account(&there, JobId::new(), Timestamp::now())?;
+            let client = |name: &str, id| StoredUser { account_id: Some(id), ..user(name, Role::Client) };
+            tx.insert_user(&client("lost", lost), Timestamp::now())?;
+            tx.insert_user(&client("there", taken), Timestamp::now())?;
+            tx.insert_user(&user("reseller", Role::Reseller), Timestamp::now())?;
+            assert!(tx.relink_client("lost", new)?);
+            // One that has its account keeps it, and nobody else becomes a client.
+            assert!(!tx.relink_client("there", new)? && !tx.relink_client("reseller", new)?);
+            assert_eq!(tx.user_by_name("lost")?.and_then(|user| user.account_id), Some(new));
+            assert_eq!(tx.user_by_name("there")?.and_then(|user| user.account_id), Some(taken));
+            Ok(())
+        })
+        .await;
     })
     .await;
 }

@@ -1,11 +1,11 @@
 //! The node itself: its directories and units, nginx's own files, what was made by hand beside them, and what belongs to
 //! no account.
 
-use super::super::{Engine, failed, guard};
+use super::super::{Engine, failed, guard, units};
 use super::extras::{EXTRA, extra};
 use super::observe::{RELEASE, field};
 use super::text;
-use crate::fsx::{Access, Durability};
+use crate::fsx::{Access, Durability, FsError};
 use crate::nginx::{HandMade, snippets};
 use std::collections::BTreeSet;
 use wcp360_agent_proto::{
@@ -190,7 +190,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Repairs things of the node.
+    /// Takes away what a repair of the node left half-written when it was killed: at start, when nobody else writes. What it had
+    /// not come to differs still, and is repaired by whoever asks again: each thing appears whole or not at all.
+    pub(in super::super) fn tidy_node(&self) -> Result<(), FsError> {
+        for (unit, _) in self.units_of_release() {
+            self.fs.remove_temporary(&format!("{UNITS}/{unit}"))?;
+        }
+        self.quarantine.tidy()
+    }
+
+    /// Repairs things of the node. Not in the journal: see [`Engine::tidy_node`].
     ///
     /// # Errors
     /// It can't be compared. What becomes of each thing is in the answer.
@@ -232,8 +241,9 @@ impl Engine {
         let path = item.key.strip_prefix("file:").unwrap_or("");
         if let Some((_, content)) = self.units_of_release().iter().find(|(unit, _)| path == format!("{UNITS}/{unit}")) {
             let access = Access { uid: 0, gid: 0, mode: 0o644 };
+            units::will_change(&self.fs).map_err(|e| failed(&e))?;
             self.fs.write(path, content.as_bytes(), access, Durability::Durable).map_err(|e| failed(&e))?;
-            return self.services.read_units_again().map(|()| None).map_err(|e| failed(&e));
+            return units::read_changed(&self.fs, &*self.services).map(|()| None).map_err(|e| failed(&e));
         }
         super::super::prepare_node(&self.fs, &self.facts, self.ids, &*self.services)
             .map(|()| None)
