@@ -122,6 +122,36 @@ fn alone_eng_05_the_index_comes_back_from_the_manifests() {
     host.sh("cp /root/domains.json /etc/wcp360/users/indexed/domains.json");
 }
 
+#[test]
+fn alone_eng_07_a_boot_starts_what_it_stopped_and_leaves_edits_alone() {
+    let host = Host::get();
+    host.create("rebooted");
+    host.write_as("rebooted", "public_html/index.php", "<?php echo 'up';");
+    assert_eq!(host.fetch("rebooted.test", "/").body, "up");
+    let pool = host.sh("ls /etc/wcp360/php/rebooted/*.conf");
+    host.sh(&format!("echo '; by hand' >>{pool}; chmod 0777 /srv/www/rebooted/private"));
+    let service = |what: &str, unit: &str| {
+        host.sh(&format!(
+            "if [ -d /run/systemd/system ]; then systemctl {what} {unit}; \
+             else /opt/wcp360/current/bin/wcp360-supervisor ctl {what} {unit}; fi"
+        ));
+    };
+    // As after a boot: what runs is gone, and what says that all accounts were looked after.
+    let socket = host.sh("ls /etc/systemd/system/wcp360.target.wants | grep '@rebooted.socket'");
+    service("stop", &socket);
+    service("stop", &socket.replace(".socket", ".service"));
+    host.sh("rm /run/wcp360/agent.compared");
+    assert_ne!(host.fetch("rebooted.test", "/").status, 200);
+    service("restart", "wcp360-agent.service");
+    host.sh("for n in $(seq 150); do [ -e /run/wcp360/agent.compared ] && exit; sleep 0.1; done; exit 1");
+    assert_eq!(host.fetch("rebooted.test", "/").body, "up");
+    assert_eq!(host.sh(&format!("tail -n 1 {pool}")), "; by hand");
+    assert_eq!(host.sh("stat -c %a /srv/www/rebooted/private"), "777", "core decides, by the node's policy");
+    let found = drift(&host, "rebooted");
+    assert_eq!(found["items"].as_array().unwrap().len(), 2, "{found}");
+    job(&host, "POST", "/accounts/rebooted/repair", None);
+}
+
 /// The panel forgets everything that no manifest says, and what comes after this test finds it so.
 #[test]
 fn alone_eng_05_state_db_is_gone_and_the_panel_comes_back() {
