@@ -17,6 +17,7 @@ mod drift;
 mod kinds;
 mod operation;
 mod owner;
+mod prepare;
 mod recover;
 mod request;
 mod standing;
@@ -36,6 +37,7 @@ use crate::services::starter::Starter;
 use crate::uids::Uids;
 use crate::userdb::{UserDb, UserDbError};
 pub(crate) use drift::text;
+use prepare::prepare_node;
 pub use upkeep::BroughtUp;
 
 use converge::{Sides, Steps};
@@ -46,7 +48,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wcp360_agent_proto::{
     AccountRecord, AccountSummary, AgentError, AgentErrorCode, ManifestsState, OperationsPage, OperationsRequest,
 };
-use wcp360_agent_render::{NodeFacts, RenderError, Resource, node};
+use wcp360_agent_render::{NodeFacts, RenderError, Resource};
 use wcp360_types::manifest::ManifestSet;
 use wcp360_types::{OperationId, Username};
 
@@ -285,56 +287,6 @@ impl Engine {
     fn sides(&self, from: Option<&ManifestSet>, to: Option<&ManifestSet>) -> Result<Sides, RenderError> {
         Ok(Sides { from: self.resources(from, true)?, to: self.resources(to, false)? })
     }
-}
-
-/// Brings the node's own directories and units up to date.
-fn prepare_node(fs: &Fs, facts: &NodeFacts, ids: SystemIds, services: &dyn ServiceManager) -> Result<(), StartError> {
-    use crate::fsx::{Access, Durability};
-    use wcp360_agent_render::{Kind, Principal};
-    let group = |principal| match principal {
-        Principal::Web => ids.web_gid,
-        Principal::Panel => ids.panel_gid,
-        Principal::Root | Principal::Account => 0,
-    };
-    for resource in node::render_node(facts)? {
-        match resource.kind {
-            Kind::Dir { path, group: owner, mode, .. } => {
-                fs.ensure_dir(path.as_str(), Access { uid: 0, gid: group(owner), mode })?;
-            }
-            Kind::File { path, content, mode, .. } => {
-                let access = Access { uid: 0, gid: 0, mode };
-                let same =
-                    |(bytes, meta): (Vec<u8>, crate::fsx::Meta)| bytes == content.as_bytes() && meta.access == access;
-                fs.remove_temporary(path.as_str())?;
-                if !fs.read(path.as_str())?.is_some_and(same) {
-                    units::will_change(fs)?;
-                    fs.write(path.as_str(), content.as_bytes(), access, Durability::Derived)?;
-                }
-            }
-            other => return Err(StartError::Node(format!("{other:?} is not a resource of a node"))),
-        }
-    }
-    units::read_changed(fs, services).map_err(|e| StartError::Node(e.to_string()))?;
-    panel_certificate(fs, facts)
-}
-
-/// nginx does not start without the panel's certificate.
-fn panel_certificate(fs: &Fs, facts: &NodeFacts) -> Result<(), StartError> {
-    use crate::fsx::{Access, Durability};
-    let path = wcp360_agent_render::paths::PANEL_CERT;
-    fs.remove_temporary(path)?;
-    let mut names = vec![facts.config.hostname.clone()];
-    if facts.config.hostname != "localhost" {
-        names.push("localhost".into());
-    }
-    let now = jiff::Timestamp::now().as_second();
-    let found = fs.read(path)?.map(|(pem, _)| crate::cert::shortcoming(&pem, &names[..1], now));
-    // One that an administrator has put there may name more than ours would: only what is missing counts.
-    if found.is_none_or(|shortcoming| shortcoming.is_some_and(|why| !why.starts_with("it covers"))) {
-        let pem = crate::cert::self_signed(&names, now).map_err(|e| StartError::Node(e.to_string()))?;
-        fs.write(path, pem.as_bytes(), Access { uid: 0, gid: 0, mode: 0o600 }, Durability::Durable)?;
-    }
-    Ok(())
 }
 
 pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

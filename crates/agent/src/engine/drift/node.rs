@@ -245,7 +245,7 @@ impl Engine {
             self.fs.write(path, content.as_bytes(), access, Durability::Durable).map_err(|e| failed(&e))?;
             return units::read_changed(&self.fs, &*self.services).map(|()| None).map_err(|e| failed(&e));
         }
-        super::super::prepare_node(&self.fs, &self.facts, self.ids, &*self.services)
+        super::super::prepare::prepare_node(&self.fs, &self.facts, self.ids, &*self.services)
             .map(|()| None)
             .map_err(|e| failed(&e))
     }
