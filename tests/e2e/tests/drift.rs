@@ -182,7 +182,9 @@ fn alone_eng_05_state_db_is_gone_and_the_panel_comes_back() {
     answers();
     // Sealed: neither the new token nor anybody on the panel's side opens it.
     let token = host.sh("for n in $(seq 100); do [ -s /var/lib/wcp360/setup.token ] && break; sleep 0.1; done; cat /var/lib/wcp360/setup.token");
-    let setup = json!({"username": "admin", "password": "the second beginning", "setup_token": token, "api_token": host.admin()});
+    // With the same credentials, for the tests that come after this one.
+    let password = host.sh("sed -n 's/^password: //p' /root/wcp360-credentials.txt");
+    let setup = json!({"username": "admin", "password": password, "setup_token": token, "api_token": host.admin()});
     assert_eq!(status(), json!(true));
     assert_eq!(host.api("", "POST", "/setup", Some(&setup)).status, 409);
     let agent = "/opt/wcp360/current/bin/wcp360-agent reopen-setup";
