@@ -12,6 +12,8 @@ pub enum AgentErrorCode {
     Taken,
     /// There is no such account.
     NotFound,
+    /// What should be brought back is not kept any more. Trying again does not help.
+    Gone,
     /// The account's revision is not the one that the request names.
     RevisionMoved,
     /// The configuration was refused by the service's own check, and has been put back.
@@ -52,6 +54,7 @@ impl AgentError {
             AgentErrorCode::Invalid => 422,
             AgentErrorCode::Taken => 409,
             AgentErrorCode::NotFound => 404,
+            AgentErrorCode::Gone => 410,
             AgentErrorCode::RevisionMoved => 412,
             AgentErrorCode::Rejected => 424,
             AgentErrorCode::Failed | AgentErrorCode::Inconsistent => 500,

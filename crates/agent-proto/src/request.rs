@@ -112,6 +112,9 @@ pub struct PlanRequest {
     pub base_revision: Option<Revision>,
     /// What the account shall be; `None`: gone.
     pub desired: Option<ManifestSet>,
+    /// As in [`ConvergeRequest`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bring_back: bool,
 }
 
 /// Makes the machine what the manifests say.
@@ -124,6 +127,10 @@ pub struct ConvergeRequest {
     pub base_revision: Option<Revision>,
     /// What the account shall be; `None`: gone.
     pub desired: Option<ManifestSet>,
+    /// `desired` is what a deleted account was, uid included: its tree and its number come back with it. Refused if the
+    /// trash holds no tree of that account and uid any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bring_back: bool,
     /// Who caused it, for `meta.json` and the journal.
     pub audit: AuditReference,
     /// Whose it is, for `meta.json`; absent: whose it was.

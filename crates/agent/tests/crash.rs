@@ -17,7 +17,7 @@ use wcp360_agent_proto::{
     AgentErrorCode, ManifestsState, NodeRepairRequest, OwnerRequest, PickUpRequest, RepairAction, RepairItem,
     RepairOutcome, RepairRequest, RepairedItem,
 };
-use wcp360_types::manifest::{AccountStatus, Alias, Site};
+use wcp360_types::manifest::{AccountStatus, Alias, ManifestSet, Site};
 use wcp360_types::{DocumentRoot, Domain, OperationId, Username};
 
 /// Those that end in "refused" are refused by nginx after most of the rest was done, and taken back.
@@ -34,6 +34,8 @@ const CHANGES: &[&str] = &[
     "repair",
     "remove-domains",
     "delete",
+    "bring-back-refused",
+    "bring-back",
 ];
 
 /// The change itself, by name; the operation id is the same every time it is asked for.
@@ -62,7 +64,7 @@ fn change(root: &Path, what: &str) -> Result<(), String> {
             let root = DocumentRoot::parse("apps/blog/public").unwrap();
             set.domains.sub = vec![Site { document_root: root, domain: domain("blog.alice.test"), www: false }];
         }
-        "create-refused" | "edit-refused" => {
+        "create-refused" | "edit-refused" | "bring-back-refused" => {
             set.account.status = AccountStatus::Active;
             set.services.php.pool.memory_limit_mb = 256;
             let root = DocumentRoot::parse("apps/bad").unwrap();
@@ -98,6 +100,14 @@ fn change(root: &Path, what: &str) -> Result<(), String> {
         let request = PickUpRequest { operation, revision, audit: audit() };
         return engine.pick_up(&name, &request).map(drop).map_err(|e| e.to_string());
     }
+    if what.starts_with("bring-back") {
+        let error = match machine::bring_back(&engine, operation, as_deleted(root, set)) {
+            Ok(_) => None,
+            Err(error) if what.ends_with("refused") && error.code == AgentErrorCode::Rejected => None,
+            Err(error) => Some(error.to_string()),
+        };
+        return error.map_or(Ok(()), Err);
+    }
     let desired = (what != "delete").then_some(set);
     // Core asks with the revision it made the change from, also when it asks again.
     let base = std::env::var("WCP360_TEST_BASE").ok().map(|text| text.parse().unwrap());
@@ -109,6 +119,17 @@ fn change(root: &Path, what: &str) -> Result<(), String> {
         return Ok(());
     }
     result.map(drop).map_err(|e| e.to_string())
+}
+
+/// What a deleted account was, as far as it matters: the number is that of the tree in the trash.
+fn as_deleted(root: &Path, mut set: ManifestSet) -> ManifestSet {
+    let waiting = std::fs::read_dir(root.join("srv/www/.trash")).unwrap().next();
+    let name = waiting.map(|tree| tree.unwrap().file_name().into_string().unwrap());
+    // Asked again after it was done, nothing waits, and the account is there.
+    if let Some(uid) = name.and_then(|name| name.split('-').nth(1)?.parse().ok()) {
+        set.account.uid = Some(uid);
+    }
+    set
 }
 
 /// Puts back, adopts and ignores what [`by_hand`] did.
@@ -143,6 +164,20 @@ fn by_hand(root: &Path, what: &str) {
         std::fs::set_permissions(root.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
     };
     match what {
+        "delete" => {
+            let place = root.join("srv/www/alice/public_html");
+            std::fs::write(place.join("index.html"), "mine").unwrap();
+            std::os::unix::fs::symlink("/etc/passwd", place.join("link")).unwrap();
+            // What was accepted by hand goes with the account: it comes back with the modes that it should have.
+            for (path, mode) in [("private", 0o700), ("logs", 0o751)] {
+                std::fs::set_permissions(root.join("srv/www/alice").join(path), PermissionsExt::from_mode(mode))
+                    .unwrap();
+            }
+            let uid = Some(std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&place).unwrap()));
+            for path in [place.join("index.html"), place.join("link")] {
+                std::os::unix::fs::lchown(path, uid, uid).unwrap();
+            }
+        }
         "pick-up" => edit("etc/wcp360/users/alice/services.json", "\"max_children\": 5", "\"max_children\": 8"),
         "repair" => {
             edit("etc/wcp360/php/alice/8.2.conf", "= 8", "= 9");
@@ -247,7 +282,11 @@ fn eng_02_killed_anywhere_it_ends_before_or_after() {
         let (lived, said) = child(&after_dir).run(what, None);
         assert!(lived, "{what}: {said}");
         let after = inventory(&after_dir);
-        assert_eq!(before == after, what.ends_with("refused"), "{what}");
+        if what.ends_with("refused") {
+            assert_same(&after, &before, what);
+        } else {
+            assert_ne!(before, after, "{what}");
+        }
         let mut ended_before = 0;
         for point in 1.. {
             copy(&before_dir, &work);

@@ -155,7 +155,8 @@ fn refused_before_anything_is_touched() {
 fn a_plan_changes_nothing_and_says_what_will_happen() {
     let Some(m) = machine() else { return };
     let before = inventory(m.dir.path());
-    let request = PlanRequest { base_revision: None, desired: Some(manifests("alice", "alice.test")) };
+    let request =
+        PlanRequest { base_revision: None, desired: Some(manifests("alice", "alice.test")), bring_back: false };
     let plan = m.engine.plan(&user("alice"), &request).unwrap();
     assert_eq!(inventory(m.dir.path()), before);
     let applied = create(&m.engine, "alice", "alice.test").unwrap().applied;
@@ -166,12 +167,16 @@ fn a_plan_changes_nothing_and_says_what_will_happen() {
     assert!(pool.diff.as_ref().unwrap().contains("+pm = ondemand"));
     // Nothing to do: an empty plan.
     let record = m.engine.account(&user("alice")).unwrap();
-    let request = PlanRequest { base_revision: Some(record.revision.clone()), desired: Some(record.manifests.clone()) };
+    let request = PlanRequest {
+        base_revision: Some(record.revision.clone()),
+        desired: Some(record.manifests.clone()),
+        bring_back: false,
+    };
     assert_eq!(m.engine.plan(&user("alice"), &request).unwrap().resources, []);
     // A changed limit shows as a diff of one line.
     let mut set = record.manifests;
     set.services.php.pool.memory_limit_mb = 256;
-    let request = PlanRequest { base_revision: Some(record.revision), desired: Some(set) };
+    let request = PlanRequest { base_revision: Some(record.revision), desired: Some(set), bring_back: false };
     let plan = m.engine.plan(&user("alice"), &request).unwrap();
     let diff = plan.resources.iter().find_map(|r| r.diff.as_ref().filter(|d| d.contains("memory_limit"))).unwrap();
     assert!(diff.contains("-php_admin_value[memory_limit] = 128M\n+php_admin_value[memory_limit] = 256M\n"), "{diff}");
@@ -220,6 +225,94 @@ fn deleted_leaves_the_trash_and_no_number_comes_twice() {
     std::fs::remove_dir_all(m.path("/var/lib/wcp360/agent/journal")).unwrap();
     let engine = engine(m.dir.path());
     assert_eq!(create(&engine, "alice", "alice.test").unwrap().record.unwrap().manifests.account.uid, Some(20_002));
+}
+
+#[test]
+fn eng_08_a_deletion_taken_back_brings_files_and_number() {
+    let Some(m) = machine() else { return };
+    create(&m.engine, "alice", "alice.test").unwrap();
+    let outside = m.path("/outside");
+    std::fs::create_dir(&outside).unwrap();
+    symlink(&outside, m.path("/srv/www/alice/public_html/link")).unwrap();
+    std::fs::write(m.path("/srv/www/alice/public_html/index.html"), "mine").unwrap();
+    std::os::unix::fs::chown(m.path("/srv/www/alice/public_html/index.html"), Some(20_000), Some(20_000)).unwrap();
+    let was = m.engine.account(&user("alice")).unwrap().manifests;
+    let before = inventory(m.dir.path());
+    delete(&m.engine, "alice").unwrap();
+    create(&m.engine, "bob", "bob.test").unwrap();
+    delete(&m.engine, "bob").unwrap();
+
+    let request = PlanRequest { base_revision: None, desired: Some(was.clone()), bring_back: true };
+    let plan = m.engine.plan(&user("alice"), &request).unwrap();
+    assert!(plan.comes_back[0].starts_with("/srv/www/alice: with everything in it"), "{:?}", plan.comes_back);
+    assert!(plan.comes_back[1].contains("20000"), "{:?}", plan.comes_back);
+    // What is in the tree is not made anew.
+    assert!(plan.resources.iter().all(|r| r.key != "dir:/srv/www/alice/private"), "{:?}", plan.resources);
+
+    let operation = OperationId::new();
+    let back = bring_back(&m.engine, operation, was.clone()).unwrap();
+    assert_eq!(back.applied, plan);
+    assert_eq!(back.record.unwrap().manifests, was);
+    let mut found = inventory(m.dir.path());
+    found.retain(|path, _| !path.contains("bob"));
+    assert_eq!(found, before);
+    let meta = std::fs::metadata(m.path("/srv/www/alice/public_html/index.html")).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), (20_000, 20_000));
+    assert_eq!(m.mode("/outside").0, 0, "links are not followed");
+    // The same request again does nothing again, and other numbers go on from where they were.
+    bring_back(&m.engine, operation, was).unwrap();
+    let carol = create(&m.engine, "carol", "carol.test").unwrap().record.unwrap();
+    assert_eq!(carol.manifests.account.uid, Some(20_002));
+    assert_eq!(m.engine.drift(&user("alice")).unwrap().items.len(), 0);
+}
+
+#[test]
+fn eng_08_what_cannot_come_back_is_refused_before_anything_changes() {
+    let Some(m) = machine() else { return };
+    create(&m.engine, "alice", "alice.test").unwrap();
+    let was = m.engine.account(&user("alice")).unwrap().manifests;
+    delete(&m.engine, "alice").unwrap();
+    let waiting = || std::fs::read_dir(m.path("/srv/www/.trash")).unwrap().next().unwrap().unwrap().path();
+    let refused = |set: &wcp360_types::manifest::ManifestSet, code, part: &str| {
+        let before = inventory(m.dir.path());
+        let error = bring_back(&m.engine, OperationId::new(), set.clone()).unwrap_err();
+        assert!(error.code == code && error.message.contains(part), "{error:?}");
+        assert_eq!(inventory(m.dir.path()), before, "{part}");
+        assert_eq!(m.engine.unfinished(), 0);
+    };
+    // Nobody names a number: the trash says whose it was.
+    let mut other = was.clone();
+    (other.account.uid, other.account.gid) = (Some(0), Some(0));
+    refused(&other, AgentErrorCode::Gone, "not in the trash");
+    other.account.uid = Some(20_000);
+    refused(&other, AgentErrorCode::Invalid, "uid");
+    let mut other = was.clone();
+    other.account.username = user("bob");
+    other.account.home_dir = None;
+    refused(&other, AgentErrorCode::Gone, "not in the trash");
+    // Somebody has got the number by hand.
+    let passwd = std::fs::read_to_string(m.path("/etc/passwd")).unwrap();
+    std::fs::write(m.path("/etc/passwd"), format!("{passwd}hand:x:20000:20000::/:/bin/false\n")).unwrap();
+    refused(&was, AgentErrorCode::Taken, "20000");
+    std::fs::write(m.path("/etc/passwd"), passwd).unwrap();
+    // The domain, then the name, are somebody's.
+    create(&m.engine, "bob", "alice.test").unwrap();
+    refused(&was, AgentErrorCode::Taken, "has to be free");
+    delete(&m.engine, "bob").unwrap();
+    create(&m.engine, "alice", "other.test").unwrap();
+    refused(&was, AgentErrorCode::Taken, "new account");
+    delete(&m.engine, "alice").unwrap();
+    for tree in std::fs::read_dir(m.path("/srv/www/.trash")).unwrap().map(|tree| tree.unwrap().path()) {
+        if !tree.file_name().unwrap().to_str().unwrap().starts_with("alice-20000-") {
+            std::fs::remove_dir_all(tree).unwrap();
+        }
+    }
+    // Its time is over: refused before the trash is emptied, and after.
+    std::fs::rename(waiting(), m.path("/srv/www/.trash/alice-20000-1000000000")).unwrap();
+    refused(&was, AgentErrorCode::Gone, "7 days");
+    m.engine.clean_up();
+    assert_eq!(std::fs::read_dir(m.path("/srv/www/.trash")).unwrap().count(), 0);
+    refused(&was, AgentErrorCode::Gone, "7 days");
 }
 
 #[test]

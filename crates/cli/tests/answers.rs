@@ -190,11 +190,12 @@ fn a_plan_is_shown_and_nothing_is_waited_for() {
             { "key": "user:alice", "action": "create", "summary": "uid 20001" },
             { "key": "file:/etc/x.conf", "action": "update", "summary": "", "diff": "--- a\n+++ b\n@@ -1 +1 @@\n-old\n+new\n" },
             { "key": "file:/etc/y", "action": "delete", "summary": "" }],
-        "services": ["start wcp360-php8.2@alice.socket"], "data_loss": ["the files of alice"] });
+        "services": ["start wcp360-php8.2@alice.socket"], "comes_back": ["/srv/www/alice"],
+        "data_loss": ["the files of alice"] });
     let panel = Panel::new(move |_, _| (200, plan.clone()));
     let ended = panel.run(&[&CREATE[..], &["--dry-run"]].concat());
     let expected = "What would be done for alice:\n  + user:alice  uid 20001\n  ~ file:/etc/x.conf\n  - file:/etc/y\n  \
-                    * start wcp360-php8.2@alice.socket\n  ! can't be taken back: the files of alice\n\n--- a\n+++ b\n@@ -1 +1 @@\n\
+                    * start wcp360-php8.2@alice.socket\n  < comes back: /srv/www/alice\n  ! can't be taken back: the files of alice\n\n--- a\n+++ b\n@@ -1 +1 @@\n\
                     -old\n+new\n\n1 to create, 1 to change, 1 to remove. Nothing was changed.\n";
     assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{ended:?}");
     assert_eq!(panel.seen().len(), 1);

@@ -17,6 +17,11 @@ pub enum Change {
         /// What it shall be; the agent adds uid, gid and home directory.
         manifests: Box<ManifestSet>,
     },
+    /// A deleted account again, with its files.
+    BringBack {
+        /// What it was, with its uid.
+        manifests: Box<ManifestSet>,
+    },
     /// Sites, PHP and logins stop.
     Suspend {
         /// Why.
@@ -73,7 +78,7 @@ impl Change {
     /// # Errors
     /// The change does not fit what is there.
     pub fn resolve(&self, current: Option<&ManifestSet>, now: Timestamp) -> Result<Option<ManifestSet>, Problem> {
-        if let Change::Create { manifests } = self {
+        if let Change::Create { manifests } | Change::BringBack { manifests } = self {
             return match current {
                 Some(set) => Err(exists(set)),
                 None => Ok(Some((**manifests).clone())),
@@ -84,7 +89,7 @@ impl Change {
         };
         let mut set = current.clone();
         match self {
-            Change::Create { .. } => return Err(exists(current)),
+            Change::Create { .. } | Change::BringBack { .. } => return Err(exists(current)),
             Change::Suspend { reason } => {
                 if set.account.status == AccountStatus::Suspended {
                     return Err(Problem::conflict("The account is suspended already."));

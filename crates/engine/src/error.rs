@@ -56,7 +56,7 @@ fn agent_problem(error: &AgentError) -> Problem {
     match error.code {
         AgentErrorCode::Invalid => Problem::new(422, "invalid", "Invalid input", text),
         AgentErrorCode::Rejected => Problem::new(422, "rejected", "The configuration was refused", text),
-        AgentErrorCode::Taken => Problem::conflict(text),
+        AgentErrorCode::Taken | AgentErrorCode::Gone => Problem::conflict(text),
         AgentErrorCode::NotFound => Problem::new(404, "not-found", "Not found", text),
         AgentErrorCode::RevisionMoved => Problem::precondition_failed(text),
         AgentErrorCode::Unreachable => Problem::unavailable(text),

@@ -45,6 +45,9 @@ pub struct Plan {
     pub resources: Vec<PlannedResource>,
     /// Services that would be started, stopped or reloaded.
     pub services: Vec<String>,
+    /// What comes back that was gone, besides what is made anew, in words: the files of a deleted account.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comes_back: Vec<String>,
     /// What can't be taken back, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_loss: Vec<String>,

@@ -64,10 +64,57 @@ fn eng_08_what_would_be_lost_is_said_before() {
     assert!(!plan["data_loss"].as_array().unwrap().is_empty(), "{plan}");
     let removed = done(&host, &post(&host, &undo, json!({"accept_data_loss": true})));
     assert!(!host.test("id undone"));
-    // A deletion is taken back as a new account of the same shape; numbers are never given twice.
     done(&host, &post(&host, &format!("/jobs/{}/undo", id(&removed)), json!({})));
     assert_eq!(host.fetch("undone.test", "/").status, 200);
     assert_eq!(host.api(host.admin(), "GET", "/accounts/undone", None).json()["state"], "active");
+}
+
+#[test]
+fn eng_08_a_deletion_taken_back_brings_the_files_back() {
+    let host = Host::get();
+    host.create("returns");
+    host.write_as("returns", "public_html/index.php", "<?php echo 'mine again';");
+    host.sh(
+        "ln -s /etc/passwd /srv/www/returns/public_html/link && chown -h returns: /srv/www/returns/public_html/link",
+    );
+    let inventory = "cd /srv/www/returns && find . -printf '%p %U:%G %m %l\n' | sort; id returns; \
+                     readlink /var/lib/wcp360/web/names/*returns.test; stat -c '%U:%G %a' /etc/passwd";
+    let before = host.sh(inventory);
+    let deleted = done(&host, &host.api(host.admin(), "DELETE", "/accounts/returns", None));
+    assert!(!host.test("id returns || test -e /srv/www/returns"));
+    // Others get numbers meanwhile.
+    host.create("between");
+
+    let undo = format!("/jobs/{}/undo", id(&deleted));
+    let plan = post(&host, &format!("{undo}?dry_run=true"), json!({})).json();
+    assert!(plan["comes_back"][0].as_str().unwrap().starts_with("/srv/www/returns: with everything in it"), "{plan}");
+    assert!(plan["data_loss"][0].as_str().unwrap().contains("password"), "{plan}");
+    assert!(!host.test("id returns"), "only planned");
+    let shown = host.cli_ok(&["jobs", "undo", &id(&deleted), "--dry-run"]);
+    assert!(shown.contains("comes back: /srv/www/returns"), "{shown}");
+    host.cli_ok(&["jobs", "undo", &id(&deleted)]);
+    assert_eq!(host.sh(inventory), before);
+    assert_eq!(host.fetch("returns.test", "/").body, "mine again");
+    assert_eq!(host.sh("ls /srv/www/.trash | grep -c ^returns- || true"), "0");
+
+    // Once more, but the name is somebody's by now; then the trash is empty.
+    let deleted = done(&host, &host.api(host.admin(), "DELETE", "/accounts/returns", None));
+    let undo = format!("/jobs/{}/undo", id(&deleted));
+    let other = json!({"username": "taker", "primary_domain": "returns.test", "package": "starter"});
+    done(&host, &post(&host, "/accounts", other));
+    let refused = post(&host, &undo, json!({}));
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("returns.test"), "{refused:?}");
+    done(&host, &host.api(host.admin(), "DELETE", "/accounts/taker", None));
+    host.sh("rm -rf /srv/www/.trash/returns-*");
+    let refused = post(&host, &undo, json!({}));
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert_eq!(refused.json()["errors"][0]["field"], "accept_data_loss");
+    assert!(!host.test("id returns"), "nothing was changed");
+    // Without the files it comes back if that is accepted, as somebody new.
+    done(&host, &post(&host, &undo, json!({"accept_data_loss": true})));
+    assert_eq!(host.fetch("returns.test", "/").status, 200);
+    assert!(!host.sh(inventory).contains("index.php"));
 }
 
 #[test]

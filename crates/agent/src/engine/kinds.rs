@@ -3,6 +3,7 @@
 use super::Engine;
 use super::difference::{Difference, KindError, access_change, diff};
 use super::drift::View;
+use super::trash::Returning;
 use crate::cert;
 use crate::fsx::{Access, Durability, FileType};
 use crate::nginx::SiteChange;
@@ -19,6 +20,8 @@ pub(crate) struct Work<'a> {
     pub(crate) uid: u32,
     /// Where its tree waits when it is deleted.
     pub(crate) trash: String,
+    /// The tree that comes back from there.
+    pub(super) returns: Option<Returning>,
     /// Whether the tree is thrown away instead: the account never was.
     pub(crate) discard: bool,
     /// What people should know.
@@ -35,7 +38,7 @@ impl<'a> Work<'a> {
     /// Only for looking: nothing can be made or removed with it.
     pub(crate) fn looking(engine: &'a Engine, uid: u32) -> Self {
         let (trash, notes, kept) = (String::new(), Vec::new(), Vec::new());
-        Self { engine, uid, trash, discard: false, notes, kept, keep_ignored: false, view: None }
+        Self { engine, uid, trash, returns: None, discard: false, notes, kept, keep_ignored: false, view: None }
     }
 }
 
@@ -67,6 +70,9 @@ impl Work<'_> {
     pub(crate) fn compare(&self, resource: &Resource) -> Result<Option<Difference>, KindError> {
         let fs = &self.engine.fs;
         Ok(match &resource.kind {
+            Kind::Home { .. } if self.returns.as_ref().is_some_and(|returning| returning.waits) => {
+                Difference::create("back from the trash, with everything in it")
+            }
             Kind::Home { path, mode } => {
                 self.compare_dir(path.as_str(), self.access(Principal::Root, Principal::Account, *mode))?
             }
@@ -92,14 +98,14 @@ impl Work<'_> {
                     if changes.is_empty() { None } else { Difference::update(changes.join(", ")) }
                 }
             },
-            Kind::TenantDir { home, relative } => match fs.meta(&format!("{home}/{relative}")) {
+            Kind::TenantDir { home, relative } => match fs.meta(&self.place(&format!("{home}/{relative}"))) {
                 Ok(None) => Difference::create("folder, made as the account"),
                 // Whatever it is: the account's business.
                 Ok(Some(_)) | Err(_) => None,
             },
             Kind::LogFile { path, owner, group, mode } => {
                 let want = self.access(*owner, *group, *mode);
-                match fs.meta(path.as_str())? {
+                match fs.meta(&self.place(path.as_str()))? {
                     None => Difference::create(format!("mode {:04o}", want.mode)),
                     Some(found) if found.access != want => Difference::update(access_change(found.access, want)),
                     Some(_) => None,
@@ -181,7 +187,7 @@ impl Work<'_> {
     }
 
     fn compare_dir(&self, path: &str, want: Access) -> Result<Option<Difference>, KindError> {
-        Ok(match self.engine.fs.meta(path)? {
+        Ok(match self.engine.fs.meta(&self.place(path))? {
             None => Difference::create(format!("mode {:04o}", want.mode)),
             Some(found) if found.file_type != FileType::Dir => {
                 let reason = format!("{path} is in the way: it must be a directory; move it elsewhere");
@@ -198,7 +204,7 @@ impl Work<'_> {
         match &resource.kind {
             Kind::Home { path, mode } => {
                 let access = self.access(Principal::Root, Principal::Account, *mode);
-                // On the way back from a deletion, the tree itself comes back.
+                // When a deletion is taken back, the tree itself comes back.
                 if fs.meta(path.as_str())?.is_none() && fs.meta(&self.trash)?.is_some() {
                     fs.rename_new(&self.trash, path.as_str())?;
                 }
@@ -355,12 +361,13 @@ impl Work<'_> {
     /// Whether anything is at `path`, which may lie under directories of the account.
     pub(crate) fn exists(&self, path: &str) -> Result<bool, KindError> {
         // Through a link of the account's: none of ours.
-        Ok(!matches!(self.engine.fs.meta(path), Ok(None)))
+        Ok(!matches!(self.engine.fs.meta(&self.place(path)), Ok(None)))
     }
 
     /// Takes away an empty directory or an empty file.
     pub(crate) fn uncreate(&self, path: &str, is_file: bool) -> Result<(), KindError> {
         let fs = &self.engine.fs;
+        let path = &*self.place_after_all(path);
         if !is_file {
             fs.remove_empty_dir(path)?;
         } else if fs.read(path)?.is_some_and(|(content, _)| content.is_empty()) {

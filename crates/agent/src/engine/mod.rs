@@ -21,6 +21,7 @@ mod prepare;
 mod recover;
 mod request;
 mod standing;
+mod trash;
 mod units;
 mod upkeep;
 mod validate;

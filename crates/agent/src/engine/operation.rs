@@ -2,6 +2,7 @@
 
 use super::difference::KindError;
 use super::standing::Standing;
+use super::trash::Tree;
 use super::{Engine, Steps, Work, failed, guard};
 use crate::journal::{Answer, Entry, State, Task};
 use crate::manifests::ManifestsError;
@@ -27,8 +28,9 @@ fn hosts(set: Option<&ManifestSet>) -> Vec<Domain> {
     set.map(|set| names::hosts(&set.domains)).unwrap_or_default()
 }
 
-fn conflict(error: &NameConflict) -> AgentError {
-    AgentError::new(AgentErrorCode::Taken, format!("{error}; choose another name"))
+fn conflict(error: &NameConflict, comes_back: bool) -> AgentError {
+    let remedy = if comes_back { "it has to be free before the account can come back" } else { "choose another name" };
+    AgentError::new(AgentErrorCode::Taken, format!("{error}; {remedy}"))
 }
 
 impl Engine {
@@ -39,15 +41,25 @@ impl Engine {
     pub fn plan(&self, name: &Username, request: &PlanRequest) -> Result<Plan, AgentError> {
         let lock = self.lock_of(name);
         let _held = guard(&lock);
+        if request.bring_back {
+            self.refuse_given_again(name)?;
+        }
+        let back = request.bring_back.then(|| self.returning(name, request.desired.as_ref())).transpose()?;
+        let desired = back.as_ref().map(|back| &back.desired).or(request.desired.as_ref());
         let from = self.base(name, request.base_revision.as_ref(), request.desired.is_none())?.map(|s| s.record);
-        let uid = from.as_ref().and_then(|record| record.manifests.account.uid).unwrap_or_else(|| self.uids.peek());
-        let checked = self.check(name, from, request.desired.as_ref(), uid)?;
-        self.names.check(name, &hosts(checked.to.as_ref())).map_err(|e| conflict(&e))?;
+        let has = from.as_ref().and_then(|record| record.manifests.account.uid);
+        let uid = has.or(back.as_ref().map(|back| back.tree.uid)).unwrap_or_else(|| self.uids.peek());
+        let checked = self.check(name, from, desired, uid)?;
+        self.names.check(name, &hosts(checked.to.as_ref())).map_err(|e| conflict(&e, request.bring_back))?;
         let from = checked.from.map(|record| record.manifests);
-        let work = self.work(name, uid, Timestamp::now(), from.is_none())?;
+        let mut work = self.work(name, uid, Timestamp::now(), from.is_none())?;
+        if let Some(back) = &back {
+            work.bring_back(name, back.tree.name())?;
+        }
         let sides = self.sides(from.as_ref(), checked.to.as_ref()).map_err(|e| failed(&e))?;
         let steps = Steps::plan(&work, sides, checked.to.as_ref())?;
-        Ok(describe(name, from.as_ref(), checked.to.as_ref(), &steps))
+        let plan = describe(name, from.as_ref(), checked.to.as_ref(), &steps);
+        Ok(Plan { comes_back: work.comes_back(), ..plan })
     }
 
     /// Makes the machine what the request says.
@@ -61,6 +73,9 @@ impl Engine {
             return converged(answer);
         }
         self.settled(name)?;
+        if request.bring_back {
+            self.refuse_given_again(name)?;
+        }
         let standing = self.base(name, request.base_revision.as_ref(), request.desired.is_none())?;
         self.carry_out(name, request, standing)
     }
@@ -98,21 +113,25 @@ impl Engine {
         };
         let from = standing.map(|standing| standing.record);
         let started_at = Timestamp::now();
-        let uid = match &from {
-            Some(record) => record.manifests.account.uid.ok_or_else(|| failed(&"account.json has no uid"))?,
-            None => self.uids.peek(),
+        let back = request.bring_back.then(|| self.returning(name, request.desired.as_ref())).transpose()?;
+        let desired = back.as_ref().map(|back| &back.desired).or(request.desired.as_ref());
+        let uid = match (&from, &back) {
+            (Some(record), _) => record.manifests.account.uid.ok_or_else(|| failed(&"account.json has no uid"))?,
+            (None, Some(back)) => back.tree.uid,
+            (None, None) => self.uids.peek(),
         };
         let owner = request.owner.clone().or_else(|| from.as_ref().and_then(|record| record.meta.owner.clone()));
-        let mut checked = self.check(name, from, request.desired.as_ref(), uid)?;
+        let mut checked = self.check(name, from, desired, uid)?;
         let wanted = hosts(checked.to.as_ref());
         let before = hosts(checked.from.as_ref().map(|record| &record.manifests));
-        self.names.claim(name, &wanted).map_err(|e| conflict(&e))?;
+        self.names.claim(name, &wanted).map_err(|e| conflict(&e, request.bring_back))?;
         // From here on every way out gives back the names that are not kept.
         let given_back = |error: AgentError| {
             self.names.settle(name, &wanted, &before);
             error
         };
         if checked.from.is_none()
+            && back.is_none()
             && let Some(set) = &mut checked.to
         {
             let taken = |number| self.userdb.is_number_taken(number);
@@ -129,7 +148,7 @@ impl Engine {
             started_at,
             created: Vec::new(),
             state: State::Applying,
-            task: Task::Converge,
+            task: back.map_or(Task::Converge, |back| Task::BringBack { tree: back.tree.name().into() }),
             owner,
             answer: None,
         };
@@ -164,9 +183,10 @@ impl Engine {
         started: Timestamp,
         discard: bool,
     ) -> Result<Work<'_>, AgentError> {
-        let trash = format!("{}/.trash/{name}-{uid}-{}", self.facts.base_dir, started.as_second());
+        let trash = self.place_of(Tree::new(name, uid, started).name());
         let kept = self.accepted.load(name).map_err(|e| failed(&e))?;
-        Ok(Work { engine: self, uid, trash, discard, notes: Vec::new(), kept, keep_ignored: false, view: None })
+        let notes = Vec::new();
+        Ok(Work { engine: self, uid, trash, returns: None, discard, notes, kept, keep_ignored: false, view: None })
     }
 
     /// Carries an operation that a crash interrupted to its end, or back.
@@ -200,7 +220,7 @@ impl Engine {
                 self.close(entry)
             }
             // What was repaired, or noted, is right: there is nothing to take back.
-            Err(error) if !matches!(entry.task, Task::Converge) => {
+            Err(error) if !entry.task.converges() => {
                 entry.state = State::RolledBack;
                 entry.answer = Some(Err(error));
                 self.close(entry)
@@ -251,7 +271,7 @@ impl Engine {
     fn forward(&self, entry: &Entry, steps: &Steps, work: &mut Work<'_>) -> Result<Converged, AgentError> {
         let (from, to) = (entry.from.as_ref(), entry.to.as_ref());
         steps.apply(work)?;
-        let applied = describe(&entry.account, from, to, steps);
+        let applied = Plan { comes_back: work.comes_back(), ..describe(&entry.account, from, to, steps) };
         let record = match to {
             Some(set) => {
                 let meta = self.meta(set, entry);
@@ -327,7 +347,14 @@ impl Engine {
         let uid = to.or(from).and_then(|set| set.account.uid).ok_or_else(|| failed(&"account.json has no uid"))?;
         // An account that never was leaves nothing in the trash.
         let mut work = self.work(&entry.account, uid, entry.started_at, entry.from.is_none())?;
-        work.keep_ignored = !matches!(entry.task, Task::Converge);
+        work.keep_ignored = !entry.task.converges();
+        if let Task::BringBack { tree } = &entry.task {
+            let there = work.bring_back(&entry.account, tree)?;
+            // An empty home is no home that came back.
+            if !there && entry.state == State::Applying {
+                return Err(self.gone(&entry.account));
+            }
+        }
         let sides = self.sides(from, to).map_err(|e| failed(&e))?;
         let steps = Steps::plan(&work, sides, to)?;
         Ok((steps, work))
@@ -356,6 +383,7 @@ pub(super) fn describe(name: &Username, from: Option<&ManifestSet>, to: Option<&
         target_revision: to.map(ManifestSet::revision),
         resources,
         services,
+        comes_back: Vec::new(),
         data_loss: steps.data_loss(),
     }
 }

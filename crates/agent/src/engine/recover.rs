@@ -72,16 +72,6 @@ impl Engine {
         if let Err(error) = self.uids.record().and_then(|()| self.journal.forget(now - REMEMBERED_SECONDS)) {
             tracing::warn!(%error, "old journal entries stay");
         }
-        let trash = format!("{}/.trash", self.facts.base_dir);
-        let keep = i64::from(self.facts.config.retention_days) * 86_400;
-        for tree in self.fs.list(&trash).unwrap_or_default() {
-            let since = tree.rsplit('-').next().and_then(|text| text.parse::<i64>().ok());
-            if since.is_some_and(|since| now - since > keep) {
-                match self.fs.remove_tree(&format!("{trash}/{tree}")) {
-                    Ok(_) => tracing::info!(tree, "removed from the trash"),
-                    Err(error) => tracing::error!(tree, %error, "can't be removed from the trash"),
-                }
-            }
-        }
+        self.empty_trash();
     }
 }

@@ -170,7 +170,7 @@ fn summary(position: OperationPosition, entry: &Entry) -> OperationSummary {
         kind: match (&entry.task, &entry.from, &entry.to) {
             (Task::Owner, ..) => OperationKind::Owner,
             (Task::Repair(_), ..) => OperationKind::Repair,
-            (Task::Converge, None, _) => OperationKind::Create,
+            (Task::Converge, None, _) | (Task::BringBack { .. }, ..) => OperationKind::Create,
             (Task::Converge, Some(_), Some(_)) => OperationKind::Change,
             (Task::Converge, Some(_), None) => OperationKind::Delete,
         },

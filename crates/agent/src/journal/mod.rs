@@ -67,10 +67,22 @@ pub enum Task {
     /// Nothing else.
     #[default]
     Converge,
+    /// Brings the account's tree back from the trash, before it converges. On the way back it goes there again.
+    BringBack {
+        /// Its name in the trash.
+        tree: String,
+    },
     /// Acts on single differences; both sets are the same.
     Repair(RepairTask),
     /// Notes whose the account is; both sets are the same.
     Owner,
+}
+
+impl Task {
+    /// Whether the operation leads from one set to the other, and can be taken back.
+    pub fn converges(&self) -> bool {
+        matches!(self, Task::Converge | Task::BringBack { .. })
+    }
 }
 
 /// What a repair does.

@@ -73,7 +73,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .positional(&["owner"])
             .columns(COLUMNS),
         op("accounts.delete", Delete, "/accounts/{account}", "Delete an account")
-            .about("Its files wait in the trash for the node's retention time; everything else goes at once.")
+            .about("Its files wait in the trash for the node's retention time, and come back if the job is undone; everything else goes at once.")
             .needs(P::AccountsManage)
             .job()
             .if_match(),

@@ -39,7 +39,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .needs(P::JobsManage)
             .starts::<job::Job>(),
         op("jobs.undo", Post, "/jobs/{job}/undo", "Take back what a job changed")
-            .about("Refused if the account was changed again since. With `dry_run` it says what would change and what would be lost.")
+            .about("Refused if the account was changed again since. Of a deletion the files come back too, with their owner, as long as the trash has them. With `dry_run` it says what would change, what comes back and what would be lost.")
             .needs(P::JobsManage)
             .maybe_body::<job::UndoJob>()
             .job(),

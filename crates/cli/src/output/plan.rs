@@ -17,6 +17,9 @@ pub fn plan(out: &mut dyn Write, plan: &Plan, style: Style) -> Result<(), Failur
     }
     writeln!(out, "{}", style.bold(&format!("What would be done for {}:", plan.account)))?;
     resources(out, plan, style, "  ")?;
+    for line in &plan.comes_back {
+        writeln!(out, "  {}", style.green(&format!("< comes back: {}", clean(line))))?;
+    }
     for line in &plan.data_loss {
         writeln!(out, "  {}", style.red(&format!("! can't be taken back: {}", clean(line))))?;
     }

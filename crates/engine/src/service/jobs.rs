@@ -8,12 +8,13 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::work::payload::{APPLY, Applied, PREPARE, Payload, Prepared};
 use jiff::Timestamp;
+use wcp360_agent_proto::{AgentErrorCode, PlanRequest};
 use wcp360_api::Access;
 use wcp360_store::StoreError;
 use wcp360_store::jobs::LeasedJob;
 use wcp360_types::api::job::{Job, JobAction, JobArtifact, JobState, JobStep, ResolveJob, UndoJob};
 use wcp360_types::manifest::ManifestSet;
-use wcp360_types::{JobId, Problem};
+use wcp360_types::{JobId, Problem, Username};
 
 /// A job with what its steps left.
 struct Known {
@@ -124,7 +125,7 @@ impl Engine {
                 let manifests = Box::new(before);
                 (Change::Restore { manifests, from: after.revision() }, None)
             }
-            (Some(before), None) => (Change::Create { manifests: Box::new(as_new(before)) }, None),
+            (Some(before), None) => (self.undeletion(&name, before, request.accept_data_loss).await?, None),
             (None, Some(after)) => {
                 if !request.accept_data_loss && !how.dry_run {
                     let message = format!(
@@ -141,6 +142,22 @@ impl Engine {
             With { owner: self.owner_name(&known.stored).await?, password_hash: None, if_match: if_match.clone() };
         let authority = operation_of(&known.stored).map(|operation| operation.id);
         self.change(caller, name, change, with, JobRequest { undoes: Some(id), authority, if_match, ..how }).await
+    }
+
+    /// Takes back a deletion: with the files, as long as the trash has them; else, if that is accepted, without.
+    async fn undeletion(&self, name: &Username, before: ManifestSet, accept: bool) -> Result<Change, EngineError> {
+        let request = PlanRequest { base_revision: None, desired: Some(before.clone()), bring_back: true };
+        match self.inner.agent.plan(name, &request).await {
+            Ok(_) => Ok(Change::BringBack { manifests: Box::new(before) }),
+            Err(error) if error.code == AgentErrorCode::Gone && accept => {
+                Ok(Change::Create { manifests: Box::new(as_new(before)) })
+            }
+            Err(error) if error.code == AgentErrorCode::Gone => {
+                let message = format!("{error}; accept the loss to get the account back empty, with a new uid");
+                Err(Problem::field_conflict("accept_data_loss", message).into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Notes that a failed job was settled by hand.
@@ -247,7 +264,7 @@ fn change_of(job: &LeasedJob) -> Option<Change> {
     }
 }
 
-/// An account that was deleted, as one to be created: numbers are never given twice.
+/// An account that was deleted, as one to be created: without its files, a number is not given again.
 fn as_new(mut set: ManifestSet) -> ManifestSet {
     set.account.uid = None;
     set.account.gid = None;

@@ -116,8 +116,16 @@ impl Engine {
             Err(error) => return Err(error.into()),
         };
         let desired = change.resolve(current.as_ref(), Timestamp::now())?;
-        let request = PlanRequest { base_revision: current.map(|set| set.revision()), desired };
-        Ok(self.inner.agent.plan(name, &request).await?)
+        let bring_back = matches!(change, Change::BringBack { .. });
+        let request = PlanRequest { base_revision: current.map(|set| set.revision()), desired, bring_back };
+        let mut plan = self.inner.agent.plan(name, &request).await?;
+        if bring_back {
+            plan.data_loss.push(format!(
+                "the password of the login, its API tokens and the account's schedules went with the deletion; set a password \
+                 with \"wcp360 users set-password {name}\""
+            ));
+        }
+        Ok(plan)
     }
 }
 

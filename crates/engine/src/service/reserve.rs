@@ -73,7 +73,9 @@ pub(super) fn reserve(
     job: JobId,
 ) -> Result<Target, EngineError> {
     match change {
-        Change::Create { manifests } => reserve_account(tx, caller, manifests, with, job),
+        Change::Create { manifests } | Change::BringBack { manifests } => {
+            reserve_account(tx, caller, manifests, with, job)
+        }
         _ => reserve_change(tx, caller, name, change, with.if_match.as_ref(), job),
     }
 }

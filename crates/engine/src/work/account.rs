@@ -24,7 +24,7 @@ pub(crate) async fn step(
 ) -> Result<Done, StepError> {
     match name {
         PREPARE => prepare(engine, run, change, base).await,
-        APPLY => apply(engine, run).await,
+        APPLY => apply(engine, run, change).await,
         VERIFY => verify(engine, run).await,
         other => Err(StepError::Final(format!("this version does not know the step \"{other}\""))),
     }
@@ -48,13 +48,14 @@ async fn prepare(engine: &Engine, run: &Run, change: &Change, base: Option<&Revi
     Ok(Done { artifact: Some(json(&prepared)), notes: vec![note], write: None })
 }
 
-async fn apply(engine: &Engine, run: &Run) -> Result<Done, StepError> {
+async fn apply(engine: &Engine, run: &Run, change: &Change) -> Result<Done, StepError> {
     let prepared: Prepared = run.artifact(PREPARE)?;
     let (id, name) = account(&run.job)?;
     let request = ConvergeRequest {
         operation: prepared.operation,
         base_revision: prepared.before.as_ref().map(ManifestSet::revision),
         desired: prepared.desired,
+        bring_back: matches!(change, Change::BringBack { .. }),
         audit: reference(&run.job),
         owner: owner(engine, id).await?,
     };
@@ -88,6 +89,8 @@ pub(crate) async fn unwind(engine: &Engine, run: &Run) -> Result<Unwound, StepEr
     if revision != prepared.before.as_ref().map(ManifestSet::revision) {
         let request = ConvergeRequest {
             operation: OperationId::new(),
+            // A deletion.
+            bring_back: revision.is_none(),
             base_revision: revision,
             desired: prepared.before.clone(),
             audit: reference(&run.job),

@@ -166,7 +166,8 @@ pub enum JobAction {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UndoJob {
-    /// Do it although something is lost that can't be brought back; `dry_run` says what.
+    /// Do it although something is lost that can't be brought back; `dry_run` says what. Of a deletion whose files are not in
+    /// the trash any more: bring the account back without them.
     pub accept_data_loss: bool,
 }
 

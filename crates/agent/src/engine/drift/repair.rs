@@ -99,6 +99,7 @@ impl Engine {
             operation: request.operation,
             base_revision: Some(standing.record.revision.clone()),
             desired: Some(desired),
+            bring_back: false,
             audit: request.audit.clone(),
             owner: None,
         };
