@@ -16,7 +16,7 @@ pub mod code {
     pub const NOT_FOUND: u8 = 4;
     /// It collides with something, or has changed meanwhile.
     pub const CONFLICT: u8 = 5;
-    /// The job failed, or was taken back.
+    /// The job failed, or was taken back; of many accounts, some were not changed.
     pub const JOB: u8 = 6;
     /// The panel can't be reached.
     pub const UNREACHABLE: u8 = 7;
@@ -80,11 +80,31 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// A job takes longer than we wait.
-    #[error("the job still runs after {} s; follow it with `wcp360 jobs watch {job}`", .waited.as_secs())]
+    /// Some accounts of many were not changed.
+    #[error(
+        "{operation}: {} of {accounts} accounts were not changed ({failed} failed, {refused} refused); see `wcp360 bulk accounts \
+         {bulk}`",
+        .failed + .refused
+    )]
+    Bulk {
+        /// The change.
+        bulk: String,
+        /// What it did.
+        operation: String,
+        /// To how many.
+        accounts: u64,
+        /// Whose jobs ended badly.
+        failed: u64,
+        /// Who got no job.
+        refused: u64,
+    },
+    /// Something takes longer than we wait.
+    #[error("{what} after {} s; go on waiting with `{command}`", .waited.as_secs())]
     StillRunning {
-        /// The job.
-        job: String,
+        /// What does, in words.
+        what: String,
+        /// How to follow it.
+        command: String,
         /// How long we waited.
         waited: Duration,
     },
@@ -108,7 +128,7 @@ impl Failure {
                 _ => code::FAILED,
             },
             Failure::Unreachable { .. } => code::UNREACHABLE,
-            Failure::Job { .. } => code::JOB,
+            Failure::Job { .. } | Failure::Bulk { .. } => code::JOB,
             _ => code::FAILED,
         }
     }

@@ -5,7 +5,7 @@ use crate::client::{Answer, Client};
 use crate::document::{Document, Effect, Operation};
 use crate::failure::{Failure, code};
 use crate::input::{self, Request, given};
-use crate::job::{self, Follow};
+use crate::job::{self, Follow, Followed};
 use crate::output::{self, List, Style};
 use crate::reference;
 use crate::save::Place;
@@ -62,6 +62,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+/// Accounts that were not changed are named one by one up to this number.
+const MOST_NAMED: usize = 50;
+
 /// One run of one command.
 struct Run<'a> {
     document: &'a Document,
@@ -87,6 +90,11 @@ impl<'a> Run<'a> {
                 let id = given::<String>(matches, &ids::path("job")).cloned().unwrap_or_default();
                 let client = Client::new(self.globals, &self.document.base, Client::token(self.globals)?)?;
                 self.follow(&client, &id, true)
+            }
+            Composite::BulkWatch => {
+                let id = given::<String>(matches, &ids::path("bulk")).cloned().unwrap_or_default();
+                let client = Client::new(self.globals, &self.document.base, Client::token(self.globals)?)?;
+                self.follow_bulk(&client, &id)
             }
             Composite::Completion => {
                 if let Some(shell) = given::<clap_complete::Shell>(matches, "shell") {
@@ -183,6 +191,13 @@ impl<'a> Run<'a> {
             let id = job::parse(&answer.body)?.id.to_string();
             return self.follow(client, &id, false);
         }
+        if operation.effect == Effect::Bulk && answer.status == 202 && !self.globals.no_wait {
+            let id = answer.body["id"].as_str().unwrap_or_default().to_owned();
+            return self.follow_bulk(client, &id);
+        }
+        if operation.effect == Effect::Bulk && answer.body["items"].is_array() && !self.globals.json {
+            return self.bulk_plan(&answer.body);
+        }
         let plan = match operation.effect {
             Effect::Job => serde_json::from_value::<Plan>(answer.body.clone()).ok(),
             _ => None,
@@ -221,6 +236,36 @@ impl<'a> Run<'a> {
             ))?;
         }
         Ok(())
+    }
+
+    /// Follows a change of many accounts to its end and says how that was, naming those that were not changed.
+    fn follow_bulk(&mut self, client: &Client, id: &str) -> Result<(), Failure> {
+        let how = Follow { quiet: self.globals.quiet, log: false, timeout: self.globals.timeout };
+        let Followed { bulk, value, not_changed } = job::follow_bulk(self.document, client, id, how)?;
+        if self.globals.json {
+            output::json(&mut self.out, &value)?;
+            self.out.flush()?;
+            return job::bulk_outcome(&bulk);
+        }
+        let style = Style::of(&std::io::stderr());
+        for (account, reason) in not_changed.iter().take(MOST_NAMED) {
+            output::say(&format!("{} {}: {}", style.red("✘"), output::clean(account), output::clean(reason)));
+        }
+        if not_changed.len() > MOST_NAMED {
+            output::say(&format!("… and {} more", not_changed.len() - MOST_NAMED));
+        }
+        job::bulk_outcome(&bulk)?;
+        let done = self.style.green("succeeded");
+        self.note(&format!("{}: {done} for {} accounts.", output::clean(&bulk.operation), bulk.accounts))
+    }
+
+    /// What a change of many accounts would do to each.
+    fn bulk_plan(&mut self, plan: &Value) -> Result<(), Failure> {
+        let mut list = List::new(false, &["account", "fits", "error"].map(str::to_owned), self.style);
+        list.rows(&mut self.out, plan["items"].as_array().map_or(&[], Vec::as_slice))?;
+        list.end(&mut self.out, None)?;
+        self.note(&format!("{} to change, {} refused. Nothing was changed.", plan["changes"], plan["refused"]))?;
+        Ok(self.out.flush()?)
     }
 
     fn list(&mut self, operation: &Operation, client: &Client, mut request: Request, all: bool) -> Result<(), Failure> {

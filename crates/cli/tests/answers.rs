@@ -274,3 +274,83 @@ fn nobody_who_reads_is_no_reason_to_panic() {
         .status();
     assert_eq!(verbose.unwrap().code(), Some(4));
 }
+
+const BULK: [&str; 5] = ["bulk", "start", "suspend", "--accounts", "alice,bob,carol"];
+
+/// A panel whose change of three accounts ends after some looks at it: all done, or one failed and one refused.
+fn many(good: bool) -> Panel {
+    let bulk = |state: &str, pending: u32, running: u32, bad: u32| {
+        json!({ "id": ID, "operation": "bulk.start", "action": "suspend", "actor": "root1", "state": state, "accounts": 3,
+                "pending": pending, "running": running, "succeeded": 3 - pending - running - 2 * bad, "failed": bad,
+                "refused": bad, "created_at": "2026-11-21T09:00:00Z" })
+    };
+    let item = |name: &str, more: Value| {
+        let mut item = json!({ "account": name, "state": "queued", "job": ID, "job_state": "succeeded" });
+        item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        item
+    };
+    Panel::new(move |seen, before| match (seen.method.as_str(), before) {
+        ("POST", _) => (202, bulk("running", 3, 0, 0)),
+        (_, 1) => (200, bulk("running", 1, 1, 0)),
+        (_, 2) => (0, Value::Null),
+        _ if seen.path.contains("/accounts?cursor=") => {
+            (200, json!({ "items": [{ "account": "carol", "state": "refused", "error": "is suspended" }] }))
+        }
+        _ if seen.path.ends_with("/accounts") => {
+            let failed = item("bob", json!({ "job_state": "rolled_back", "error": "the disk is full" }));
+            (200, json!({ "items": [item("alice", json!({})), failed], "next_cursor": "more" }))
+        }
+        _ if good => (200, bulk("succeeded", 0, 0, 0)),
+        _ => (200, bulk("incomplete", 0, 0, 1)),
+    })
+}
+
+#[test]
+fn ten_05_a_change_of_many_is_followed_to_its_end() {
+    let panel = many(true);
+    let ended = panel.run(&BULK);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "bulk.start: succeeded for 3 accounts.\n"), "{ended:?}");
+    assert!(ended.err.contains("1 of 3 accounts are done") && ended.err.contains("3 of 3"), "{ended:?}");
+    let seen = panel.seen();
+    assert!(seen[1..].iter().all(|s| s.path == format!("/api/v1/bulk/{ID}")), "{seen:?}");
+
+    let ended = many(true).run(&[&BULK[..], &["--json", "--quiet"]].concat());
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{ended:?}");
+    assert_eq!((ended.json()["state"].as_str(), &ended.json()["not_changed"]), (Some("succeeded"), &json!([])));
+
+    let panel = many(true);
+    let ended = panel.run(&[&BULK[..], &["--no-wait"]].concat());
+    assert_eq!((ended.code, panel.seen().len()), (0, 1), "{ended:?}");
+    assert!(ended.out.contains(ID), "{ended:?}");
+    let plan = json!({ "changes": 1, "refused": 1, "items": [{ "account": "alice", "fits": true },
+        { "account": "bob", "fits": false, "error": "is suspended" }] });
+    let ended = Panel::new(move |_, _| (200, plan.clone())).run(&[&BULK[..], &["--dry-run"]].concat());
+    assert!(ended.out.contains("bob") && ended.out.contains("is suspended"), "{ended:?}");
+    assert!(ended.code == 0 && ended.out.ends_with("1 to change, 1 refused. Nothing was changed.\n"), "{ended:?}");
+    // The beginning is not needed for following.
+    let ended = many(true).run(&["bulk", "watch", ID]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+#[test]
+fn ten_05_who_was_not_changed_is_named_with_the_reason() {
+    let ended = many(false).run(&BULK);
+    assert_eq!((ended.code, ended.out.as_str()), (6, ""), "{ended:?}");
+    assert!(ended.err.contains(&format!("bob: failed and was taken back: the disk is full (job {ID})")), "{ended:?}");
+    assert!(ended.err.contains("carol: is suspended") && !ended.err.contains("alice"), "{ended:?}");
+    assert!(ended.err.contains("2 of 3 accounts were not changed (1 failed, 1 refused)"), "{ended:?}");
+    let ended = many(false).run(&[&BULK[..], &["--json", "--quiet"]].concat());
+    let bad = &ended.json()["not_changed"];
+    assert_eq!((ended.code, bad[0]["account"].as_str(), bad[1]["account"].as_str()), (6, Some("bob"), Some("carol")));
+
+    let busy = Panel::new(|_, _| {
+        (
+            202,
+            json!({ "id": ID, "operation": "bulk.start", "action": "suspend", "actor": "r", "state": "running", "accounts": 3,
+                      "pending": 3, "running": 0, "succeeded": 0, "failed": 0, "refused": 0,
+                      "created_at": "2026-11-21T09:00:00Z" }),
+        )
+    });
+    let ended = busy.run(&[&BULK[..], &["--timeout", "1"]].concat());
+    assert!(ended.code == 1 && ended.err.contains(&format!("wcp360 bulk watch {ID}")), "{ended:?}");
+}

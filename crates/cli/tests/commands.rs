@@ -8,7 +8,7 @@ use wcp360_cli::document::{Document, Field, Kind, Operation, is_secret};
 use wcp360_cli::tree::{self, Wanted};
 
 /// Commands that are not exactly one operation.
-const COMPOSITE: [&str; 4] = ["jobs watch", "admin create", "completion", "reference"];
+const COMPOSITE: [&str; 5] = ["jobs watch", "bulk watch", "admin create", "completion", "reference"];
 
 fn document() -> Document {
     Document::parse(&wcp360_api::openapi::document()).unwrap()

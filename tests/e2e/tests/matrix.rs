@@ -46,6 +46,12 @@ fn suspended(host: &Host, name: &str) {
     host.cli_ok(&["accounts", "suspend", name]);
 }
 
+fn deleted(host: &Host, name: &str) {
+    host.create(name);
+    host.write_as(name, "public_html/index.html", "mine");
+    host.cli_ok(&["accounts", "delete", name]);
+}
+
 fn with_domain(host: &Host, name: &str) {
     host.create(name);
     host.cli_ok(&["domains", "add", name, &format!("{name}-two.test")]);
@@ -54,6 +60,13 @@ fn with_domain(host: &Host, name: &str) {
 fn create(_: &Host, name: &str) -> Request {
     let body = json!({"username": name, "primary_domain": format!("{name}.test"), "package": "business"});
     ("POST", "/accounts".into(), Some(body))
+}
+
+/// The last thing that happened to the account.
+fn take_back(host: &Host, name: &str) -> Request {
+    let jobs = host.api(host.admin(), "GET", &format!("/jobs?account={name}&limit=1"), None).json();
+    let job = jobs["items"][0]["id"].as_str().unwrap().to_owned();
+    ("POST", format!("/jobs/{job}/undo"), Some(json!({})))
 }
 
 fn domain(name: &str, body: Value) -> Request {
@@ -89,16 +102,9 @@ const WORKFLOWS: &[Workflow] = &[
         prepare: with_domain,
         request: |_, name| ("DELETE", format!("/accounts/{name}/domains/{name}-two.test"), None),
     },
-    Workflow {
-        name: "take back a suspension",
-        prepare: suspended,
-        request: |host, name| {
-            let jobs = host.api(host.admin(), "GET", &format!("/jobs?account={name}&limit=1"), None).json();
-            let job = jobs["items"][0]["id"].as_str().unwrap().to_owned();
-            ("POST", format!("/jobs/{job}/undo"), Some(json!({})))
-        },
-    },
+    Workflow { name: "take back a suspension", prepare: suspended, request: take_back },
     Workflow { name: "delete", prepare: created, request: |_, name| ("DELETE", format!("/accounts/{name}"), None) },
+    Workflow { name: "take back a deletion", prepare: deleted, request: take_back },
 ];
 
 /// All that there is of an account on the machine, in words that don't depend on its name, number or the time.

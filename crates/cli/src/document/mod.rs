@@ -95,7 +95,7 @@ pub struct Operation {
 impl Operation {
     /// Whether answers are pages of a list.
     pub fn is_list(&self) -> bool {
-        self.answers.values().any(|a| a.list)
+        self.effect == Effect::Read && self.answers.values().any(|a| a.list)
     }
 
     /// Whether the answer is passed on as it comes.

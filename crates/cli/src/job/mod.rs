@@ -1,8 +1,10 @@
-//! Jobs: following them to their end.
+//! Jobs, one or many: following them to their end.
 
+mod bulk;
 mod progress;
 mod watch;
 
+pub use bulk::{Followed, follow as follow_bulk, outcome as bulk_outcome};
 pub use watch::{Follow, follow};
 
 use crate::failure::Failure;

@@ -68,6 +68,11 @@ impl Progress {
         }
     }
 
+    /// Whether what moves is shown as lines that stay.
+    pub(super) fn is_lines(&self) -> bool {
+        self.mode == Mode::Lines
+    }
+
     /// Takes the moving line away.
     pub(super) fn end(&self) {
         if self.mode == Mode::Moving {
@@ -75,7 +80,7 @@ impl Progress {
         }
     }
 
-    fn moving(&mut self, text: &str) {
+    pub(super) fn moving(&mut self, text: &str) {
         if self.mode == Mode::Moving {
             self.turn += 1;
             let spinner = self.style.cyan(SPINNER[self.turn % SPINNER.len()]);

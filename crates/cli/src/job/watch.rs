@@ -32,46 +32,55 @@ pub struct Follow {
 /// # Errors
 /// The job can't be read, or still runs when the time is up.
 pub fn follow(document: &Document, client: &Client, id: &str, how: Follow) -> Result<(Job, Value), Failure> {
+    let mut lines_seen = 0;
+    let look = |progress: &mut Progress| {
+        let value = read(document, client, "jobs.show", id, &[])?;
+        let job = parse(&value)?;
+        if how.log {
+            lines_seen = log(document, client, id, lines_seen, progress)?;
+        }
+        progress.update(&job);
+        Ok(job.state.is_final().then_some((job, value)))
+    };
+    wait(how, look)?.ok_or_else(|| Failure::StillRunning {
+        what: "the job still runs".into(),
+        command: format!("wcp360 jobs watch {id}"),
+        waited: how.timeout,
+    })
+}
+
+/// Looks again and again until there is an end to see; `None`: the time is up before. A panel that is away for a while, as when
+/// it is restarted, is waited for.
+pub(super) fn wait<T>(
+    how: Follow,
+    mut look: impl FnMut(&mut Progress) -> Result<Option<T>, Failure>,
+) -> Result<Option<T>, Failure> {
     let began = Instant::now();
     let mut progress = Progress::new(how.quiet);
     let mut pause = FIRST_PAUSE;
-    let mut lines_seen = 0;
     let mut absent_since: Option<Instant> = None;
-    loop {
-        match read(document, client, "jobs.show", id, &[]) {
-            Ok(value) => {
-                absent_since = None;
-                let job = parse(&value)?;
-                if how.log {
-                    lines_seen = log(document, client, id, lines_seen, &progress)?;
-                }
-                progress.update(&job);
-                if job.state.is_final() {
-                    progress.end();
-                    return Ok((job, value));
-                }
-            }
+    let found = loop {
+        match look(&mut progress) {
+            Ok(Some(end)) => break Ok(Some(end)),
+            Ok(None) => absent_since = None,
             Err(Failure::Unreachable { server, reason }) => {
                 if absent_since.get_or_insert_with(Instant::now).elapsed() > ABSENCE {
-                    progress.end();
-                    return Err(Failure::Unreachable { server, reason });
+                    break Err(Failure::Unreachable { server, reason });
                 }
                 progress.unreachable();
             }
             // While it starts up again, parts of it may not be there yet.
             Err(Failure::Problem(problem)) if problem.status == 503 => progress.unreachable(),
-            Err(other) => {
-                progress.end();
-                return Err(other);
-            }
+            Err(other) => break Err(other),
         }
         if began.elapsed() > how.timeout {
-            progress.end();
-            return Err(Failure::StillRunning { job: id.to_owned(), waited: how.timeout });
+            break Ok(None);
         }
         std::thread::sleep(pause);
         pause = (pause * 5 / 4).min(LONGEST_PAUSE);
-    }
+    };
+    progress.end();
+    found
 }
 
 /// A job that ended otherwise than well, as a failure.
@@ -107,7 +116,7 @@ fn log(document: &Document, client: &Client, id: &str, after: u64, progress: &Pr
     Ok(last)
 }
 
-fn read(
+pub(super) fn read(
     document: &Document,
     client: &Client,
     operation: &str,
@@ -118,7 +127,7 @@ fn read(
     let operation = document.find(operation).ok_or_else(missing)?;
     let request = Request {
         method: operation.method.clone(),
-        path: operation.path.replace("{job}", &encode(id)),
+        path: operation.path.replace("{job}", &encode(id)).replace("{bulk}", &encode(id)),
         query: query.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         needs_login: true,
         ..Request::default()

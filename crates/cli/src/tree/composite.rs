@@ -10,6 +10,8 @@ use clap_complete::Shell;
 pub enum Composite {
     /// `jobs watch`: follows a job to its end.
     JobsWatch,
+    /// `bulk watch`: follows a change of many accounts to its end.
+    BulkWatch,
     /// `admin create`: `users create --role admin` in other words (PLT-04).
     AdminCreate,
     /// `completion`: a script for the shell.
@@ -22,6 +24,7 @@ pub enum Composite {
 pub fn composite(words: &[&str]) -> Option<Composite> {
     match words {
         ["jobs", "watch"] => Some(Composite::JobsWatch),
+        ["bulk", "watch"] => Some(Composite::BulkWatch),
         ["admin", "create"] => Some(Composite::AdminCreate),
         ["completion"] => Some(Composite::Completion),
         ["reference"] => Some(Composite::Reference),
@@ -35,6 +38,13 @@ pub(super) fn commands(document: &Document) -> Vec<(&'static str, &'static str, 
         .about("Follow a job to its end")
         .long_about("Follow a job to its end\n\nPrints its log as it grows; the exit code says how it ended.")
         .arg(Arg::new("path.job").value_name("JOB").required(true).help("Id of the job, as lists show it"));
+    let watch_bulk = Command::new("watch")
+        .about("Follow a change of many accounts to its end")
+        .long_about(
+            "Follow a change of many accounts to its end\n\nNames the accounts that were not changed; the exit code says whether \
+             there were any.",
+        )
+        .arg(Arg::new("path.bulk").value_name("BULK").required(true).help("Id of the change, as lists show it"));
     let completion = Command::new("completion")
         .about("Print a completion script for a shell")
         .long_about(
@@ -43,8 +53,12 @@ pub(super) fn commands(document: &Document) -> Vec<(&'static str, &'static str, 
         )
         .arg(Arg::new("shell").required(true).value_parser(value_parser!(Shell)).help("The shell"));
     let reference = Command::new("reference").about("Print the reference of all commands, in Markdown");
-    let mut commands =
-        vec![("jobs", "watch", watch), ("completion", "completion", completion), ("reference", "reference", reference)];
+    let mut commands = vec![
+        ("jobs", "watch", watch),
+        ("bulk", "watch", watch_bulk),
+        ("completion", "completion", completion),
+        ("reference", "reference", reference),
+    ];
     if let Some(create) = document.find("users.create") {
         let args = args::of(document, create).into_iter().filter(|arg| arg.get_id() != "body.role");
         let command = Command::new("create")

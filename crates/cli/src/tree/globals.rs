@@ -61,7 +61,7 @@ pub(super) fn args() -> Vec<Arg> {
         switch("json", "Print what the API answers, as JSON"),
         switch("verbose", "Say what is sent and received, and request ids").short('v'),
         switch("quiet", "Print results and errors only").short('q'),
-        switch("no-wait", "Print the job and don't wait for its end"),
+        switch("no-wait", "Print the job, or the change of many accounts, and don't wait for its end"),
         Arg::new("timeout")
             .long("timeout")
             .value_name("SECONDS")

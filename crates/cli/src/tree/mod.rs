@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 not logged in or not allowed · 4 not found
-            5 conflict, or changed meanwhile · 6 the job failed or was taken back · 7 the panel can't be reached";
+            5 conflict, or changed meanwhile · 6 the job failed or was taken back, of many accounts some · 7 the panel can't be reached";
 
 /// The whole command line.
 pub fn build(document: &Document) -> Command {
