@@ -347,6 +347,7 @@ fn eng_05_whose_an_account_is_stays_with_its_manifests() {
         operation: OperationId::new(),
         base_revision: None,
         desired: Some(manifests("owned", "owned.test")),
+        bring_back: false,
         audit: audit(),
         owner,
     };

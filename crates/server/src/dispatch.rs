@@ -142,11 +142,17 @@ async fn answer(
     let audited = operation.effect != Effect::Read && !planned;
     let has_jobs = matches!(operation.effect, Effect::Job | Effect::Bulk);
     // Of a job nothing happens before it is recorded as accepted, in the same transaction.
-    if audited && !has_jobs && caller.is_some() {
-        record(&app, operation, &origin, caller.as_ref(), &note, "started", None).await?;
+    if audited
+        && !has_jobs
+        && let Some(caller) = &caller
+    {
+        record::beginning(&app, operation, &origin, caller, &note).await?;
     }
     let begun = caller.is_some();
     let outcome = handler(call).await.map_err(EngineError::into_problem);
+    if let (Ok(_), Some(caller)) = (&outcome, &caller) {
+        app.engine.audit().succeeded(caller, operation.id);
+    }
     // That a job was accepted is recorded together with the job.
     if audited && !(has_jobs && outcome.is_ok()) {
         let known = note.caller().or(caller);

@@ -146,6 +146,9 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     mirroring.abort();
     small.abort();
     telling.abort();
+    if let Err(error) = engine.audit().record_counts().await {
+        tracing::error!(%error, "how many refusals there were is in this log and not in the audit trail");
+    }
     let stopped = engine.audit().note("panel.stop", Some("wcp360-core"), "succeeded", None).await;
     if let Err(error) = stopped.and(engine.audit().sign().await) {
         tracing::error!(%error, "the audit trail's end could not be signed");

@@ -6,7 +6,7 @@
 use crate::call::{App, AuditNote};
 use std::collections::HashMap;
 use wcp360_api::Operation;
-use wcp360_engine::audit::{About, By};
+use wcp360_engine::audit::{About, Beginning, By};
 use wcp360_engine::{Caller, EngineError, Origin};
 use wcp360_store::audit::NewAudit;
 use wcp360_types::Problem;
@@ -42,6 +42,32 @@ pub(crate) async fn record(
     done.map_err(EngineError::into_problem)
 }
 
+/// Records that somebody known begins a change, before anything happens. Of who was refused it again and again, one entry stands
+/// for all that follows, until something succeeds.
+///
+/// # Errors
+/// It could not be recorded.
+pub(crate) async fn beginning(
+    app: &App,
+    operation: &Operation,
+    origin: &Origin,
+    caller: &Caller,
+    note: &AuditNote,
+) -> Result<(), Problem> {
+    const MORE: &str =
+        "was refused often; further refusals are counted, and of what comes next only successes are recorded";
+    let audit = app.engine.audit();
+    match audit.beginning(caller, operation.id) {
+        Beginning::Covered => Ok(()),
+        Beginning::This => record(app, operation, origin, Some(caller), note, "started", None).await,
+        Beginning::ThisAndMore => {
+            record(app, operation, origin, Some(caller), note, "started", Some(MORE)).await?;
+            audit.stands(caller, operation.id);
+            Ok(())
+        }
+    }
+}
+
 /// Records a refusal, unless there were too many; that it can't be recorded does not turn the answer around.
 pub(crate) async fn refusal(
     app: &App,
@@ -51,8 +77,8 @@ pub(crate) async fn refusal(
     note: &AuditNote,
     problem: &Problem,
 ) {
-    let by = caller.map_or(By::Stranger(&origin.source), |caller| By::Known(&caller.username));
-    if !app.engine.audit().admits_refusal(by) {
+    let by = caller.map_or(By::Stranger(&origin.source), By::Known);
+    if !app.engine.audit().admits_refusal(by, operation.id, problem.code()) {
         return;
     }
     let outcome = if problem.status < 500 { "refused" } else { "failed" };

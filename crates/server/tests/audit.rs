@@ -82,6 +82,29 @@ fn sec_06_the_trail_is_signed_verified_and_exported() {
 }
 
 #[test]
+fn sec_06_refused_again_and_again_is_counted_and_not_recorded_each_time() {
+    let mut panel = Panel::start();
+    for _ in 0..60 {
+        assert_eq!(panel.root("POST", "/tokens", r#"{"name": ""}"#).0, 422);
+    }
+    let outcomes =
+        |panel: &Panel, outcome: &str| entries(panel, &format!("action=tokens.create&outcome={outcome}")).len();
+    assert_eq!((outcomes(&panel, "started"), outcomes(&panel, "refused")), (11, 10));
+    // What succeeds is recorded; from then on everything is again.
+    assert_eq!(panel.root("POST", "/tokens", r#"{"name": "good"}"#).0, 201);
+    assert_eq!((outcomes(&panel, "started"), outcomes(&panel, "succeeded")), (11, 1));
+    assert_eq!(panel.root("POST", "/tokens", r#"{"name": "better"}"#).0, 201);
+    assert_eq!((outcomes(&panel, "started"), outcomes(&panel, "succeeded")), (12, 2));
+    // What was counted is not lost when core stops.
+    panel.stop();
+    panel.again();
+    let counted = entries(&panel, "action=audit.summary");
+    assert_eq!((counted.len(), counted[0]["target"].as_str()), (1, Some("tokens.create")), "{counted:?}");
+    assert!(counted[0]["detail"].as_str().unwrap().starts_with("50 more refusals"), "{counted:?}");
+    assert_eq!(panel.root("GET", "/audit/verify", "").json()["ok"], true);
+}
+
+#[test]
 fn sec_06_the_mirror_survives_rotation_and_restarts() {
     let mut panel = Panel::start();
     let public = key(&panel);

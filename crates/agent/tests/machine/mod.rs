@@ -96,15 +96,20 @@ pub(crate) fn converge(
     base_revision: Option<Revision>,
     desired: Option<ManifestSet>,
 ) -> Result<Converged, AgentError> {
-    let request =
-        ConvergeRequest { operation, base_revision, desired, bring_back: false, audit: audit(), owner: None };
+    let request = ConvergeRequest { operation, base_revision, desired, bring_back: false, audit: audit(), owner: None };
     engine.converge(&Username::parse(name).unwrap(), &request)
 }
 
 pub(crate) fn bring_back(engine: &Engine, operation: OperationId, was: ManifestSet) -> Result<Converged, AgentError> {
     let name = was.account.username.clone();
-    let request =
-        ConvergeRequest { operation, base_revision: None, desired: Some(was), bring_back: true, audit: audit(), owner: None };
+    let request = ConvergeRequest {
+        operation,
+        base_revision: None,
+        desired: Some(was),
+        bring_back: true,
+        audit: audit(),
+        owner: None,
+    };
     engine.converge(&name, &request)
 }
 

@@ -5,11 +5,12 @@ mod export;
 mod flood;
 mod key;
 mod mirror;
+mod refusals;
 mod search;
 mod verify;
 
 pub use export::Parts;
-pub use flood::By;
+pub use flood::{Beginning, By};
 
 use crate::events::Events;
 use crate::{Caller, EngineError};
@@ -164,12 +165,6 @@ impl Auditor {
         Ok(())
     }
 
-    /// Whether a refusal is to be recorded. There is a bound, so that nobody fills the disk with them; those beyond it are
-    /// counted, and the count is recorded.
-    pub fn admits_refusal(&self, by: By<'_>) -> bool {
-        self.flood.admits(by, Timestamp::now())
-    }
-
     /// Records what the panel does by itself.
     ///
     /// # Errors
@@ -196,11 +191,8 @@ impl Auditor {
                 () = self.behind.notified() => {}
                 () = tokio::time::sleep(TICK) => {}
             }
-            if let Some((count, since)) = self.flood.turn(Timestamp::now()) {
-                let detail = format!("{count} more refusals since {since:.0} were counted and not recorded one by one");
-                if let Err(error) = self.note("audit.summary", None, "refused", Some(&detail)).await {
-                    tracing::error!(%error, "{detail}");
-                }
+            if let Err(error) = self.summarise(false).await {
+                tracing::error!(%error, "how many refusals there were is in this log and not in the audit trail");
             }
             if let Err(error) = self.mirror().await {
                 tracing::error!(%error, "the audit mirror is behind");
