@@ -62,8 +62,9 @@ BEYOND_SCHEMAS = {
     ("jobs.resolve", "note"): "no control characters, and not only blanks",
 }
 
-# Every status that an error may have. The document says `default` for all of them, so its own check can't fail.
-# 426 answers a plain request for the WebSocket.
+# Every status that an error of ours may have, but 503, which no test means to meet. Which of them an operation may answer with,
+# the document says, and status_code_conformance holds every answer against it. 405 is no operation's: it answers methods that a
+# path does not have. 426 answers a plain request for the WebSocket.
 REFUSALS = {400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 426, 429}
 
 

@@ -79,14 +79,13 @@ fn details(page: &mut String, document: &Value, operation: &Value) {
         let name = if *required { format!("**{name}**") } else { (*name).clone() };
         row(page, &name, "body", document, schema, schema);
     }
-    let answers: Vec<String> = operation["responses"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(status, _)| *status != "default")
-        .map(|(status, answer)| format!("`{status}` {}", answered(document, answer)))
-        .collect();
-    let _ = write!(page, "\nAnswers {}.\n", answers.join(", "));
+    // Errors are the same everywhere, and only referred to.
+    let (errors, answers): (Vec<_>, Vec<_>) =
+        operation["responses"].as_object().into_iter().flatten().partition(|(_, answer)| answer["$ref"].is_string());
+    let answers: Vec<String> =
+        answers.iter().map(|(status, answer)| format!("`{status}` {}", answered(document, answer))).collect();
+    let errors: Vec<&str> = errors.iter().map(|(status, _)| status.as_str()).collect();
+    let _ = write!(page, "\nAnswers {}. Errors: {}.\n", answers.join(", "), errors.join(", "));
 }
 
 fn row(page: &mut String, name: &str, place: &str, document: &Value, schema: &Value, described: &Value) {

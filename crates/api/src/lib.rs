@@ -7,6 +7,7 @@ pub mod openapi;
 mod operation;
 mod operations;
 pub mod permission;
+pub mod refusals;
 
 pub use operation::{Access, Cli, Effect, Method, Operation, SchemaOf};
 pub use operations::{find, operations};

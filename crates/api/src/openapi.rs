@@ -2,6 +2,7 @@
 
 use crate::operation::{Access, Effect, Operation};
 use crate::operations;
+use crate::refusals;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ pub fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for operation in operations() {
         let item = paths.entry(operation.path).or_insert_with(|| json!({}));
-        item[operation.method.as_str()] = describe(operation, &mut generator, problem.as_value());
+        item[operation.method.as_str()] = describe(operation, &mut generator);
     }
     let mut document = json!({
         "openapi": "3.1.0",
@@ -30,6 +31,7 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": generator.take_definitions(true),
+            "responses": refusals::components(problem.as_value()),
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer", "description": "An API token." },
                 "session": { "type": "apiKey", "in": "cookie", "name": "__Host-wcp360", "description": "A session." }
@@ -55,7 +57,7 @@ fn tags() -> Vec<Value> {
     names.into_iter().map(|name| json!({ "name": name })).collect()
 }
 
-fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Value) -> Value {
+fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let mut parameters: Vec<Value> = operation
         .path_parameters()
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
@@ -107,9 +109,9 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, problem: &Va
         let content = json!({ "application/json": { "schema": schema } });
         responses.insert("503".into(), json!({ "description": "A part does not work", "content": content }));
     }
-    let error = json!({ "description": "A problem (RFC 9457)",
-                        "content": { "application/problem+json": { "schema": problem } } });
-    responses.insert("default".into(), error);
+    for (status, error) in refusals::responses(operation) {
+        responses.entry(status).or_insert(error);
+    }
 
     let mut described = json!({
         "operationId": operation.id,

@@ -11,6 +11,28 @@ pub struct FieldError {
     pub message: String,
 }
 
+/// Every kind of problem: status, code, and what the status means.
+pub const KINDS: &[(u16, &str, &str)] = &[
+    (400, "bad-request", "The request can't be understood"),
+    (401, "unauthenticated", "Nobody known is asking"),
+    (403, "forbidden", "The caller may not do this"),
+    (404, "not-found", "It does not exist, or the caller may not know that it does"),
+    (405, "method-not-allowed", "The path has no such method"),
+    (409, "conflict", "It collides with something that exists, or comes at the wrong time"),
+    (412, "precondition-failed", "It was changed since the caller read it"),
+    (413, "too-large", "The body is too large"),
+    (415, "unsupported-media-type", "The body is not JSON"),
+    (422, "invalid", "A field holds something that can't be used, or a limit would be exceeded"),
+    (422, "limit-exceeded", "A limit would be exceeded"),
+    (422, "rejected", "A service's own check refuses the configuration"),
+    (426, "upgrade-required", "Only a WebSocket is answered here"),
+    (429, "too-many-requests", "Too many requests; `Retry-After` says when to come again"),
+    (500, "internal", "Our fault; the request id finds it in the log"),
+    (500, "agent-failed", "The change could not be made, and was put back"),
+    (500, "audit-key", "The key of the audit trail can't be used"),
+    (503, "unavailable", "A part that is needed does not answer now, or the panel is being maintained"),
+];
+
 /// The body of every error answer (`application/problem+json`, RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, thiserror::Error)]
 #[error("{title}: {detail}")]
@@ -38,6 +60,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of kind `code` (kebab-case, stable), e.g. `not-found`.
     pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
+        debug_assert!(KINDS.iter().any(|kind| (kind.0, kind.1) == (status, code)), "{status} {code} is not described");
         Self {
             kind: format!("urn:wcp360:problem:{code}"),
             title: title.into(),
