@@ -206,26 +206,52 @@ fn sec_06_signatures_need_a_key_that_is_vouched_for() {
     let found = verify_file(text.as_bytes(), Verifier::new([])).unwrap();
     assert!(found.ok && found.notes.iter().any(|note| note.contains("names itself")), "{found:?}");
     // A new key counts once the old one signed the entry that names it.
-    let mut rotated = entries.clone();
-    rotated[11].action = KEY_ACTION.into();
-    rotated[11].target = Some(key(2).public().to_string());
-    let mut previous = rotated[10].hash.clone();
-    for entry in &mut rotated[11..] {
-        rehash(entry, &previous);
-        previous = entry.hash.clone();
-    }
-    let mut text = String::new();
-    for entry in &rotated {
-        text += &entry_line(entry);
-        if let Some(by) = [(12, 1), (25, 2)].iter().find(|(seq, _)| *seq == entry.seq).map(|(_, by)| key(*by)) {
-            text += &json_line("checkpoint", &Checkpoint::sign(&by, entry.seq, &entry.hash, entry.at));
+    let rotated = |outcome: &str| {
+        let mut rotated = entries.clone();
+        rotated[11].action = KEY_ACTION.into();
+        rotated[11].target = Some(key(2).public().to_string());
+        rotated[11].outcome = outcome.into();
+        let mut previous = rotated[10].hash.clone();
+        for entry in &mut rotated[11..] {
+            rehash(entry, &previous);
+            previous = entry.hash.clone();
         }
-    }
+        let mut text = String::new();
+        for entry in &rotated {
+            text += &entry_line(entry);
+            if let Some(by) = [(12, 1), (25, 2)].iter().find(|(seq, _)| *seq == entry.seq).map(|(_, by)| key(*by)) {
+                text += &json_line("checkpoint", &Checkpoint::sign(&by, entry.seq, &entry.hash, entry.at));
+            }
+        }
+        text
+    };
+    assert_eq!(verify(&rotated("refused")).fault.unwrap().kind, Kind::UnknownKey);
+    let text = rotated("succeeded");
     let found = verify(&text);
     assert!(found.ok && found.signed_through == Some(25), "{found:?}");
     // Who has the new key alone trusts what it signed, and with it all before.
     let found = verify_file(text.as_bytes(), Verifier::new([key(2).public()])).unwrap();
     assert!(found.ok && found.signed_through == Some(25), "{found:?}");
+}
+
+#[test]
+fn sec_06_a_trail_computed_anew_is_not_the_one_that_was_signed_before() {
+    let mut entries = signed(30);
+    let anchor = Checkpoint::sign(&key(1), 20, &entries[19].hash, entries[19].at);
+    entries[4].actor = "nobody".into();
+    let mut previous = entries[3].hash.clone();
+    for entry in &mut entries[4..] {
+        rehash(entry, &previous);
+        previous = entry.hash.clone();
+    }
+    let body: String = entries.iter().map(entry_line).collect();
+    // Even where the panel was brought to sign it.
+    let text = body + &json_line("checkpoint", &Checkpoint::sign(&key(1), 30, &previous, entries[29].at));
+    assert!(verify(&text).ok);
+    let mut expecting = Verifier::new([key(1).public()]);
+    expecting.expect_checkpoint(anchor);
+    let found = verify_file(text.as_bytes(), expecting).unwrap().fault.unwrap();
+    assert_eq!((found.kind, found.until), (Kind::Rewritten, Some(20)));
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub struct Verifier {
     /// Keys that entries name, each with its entry.
     introduced: Vec<(u64, PublicKey)>,
     expected_last: Option<u64>,
+    /// A checkpoint that is known from elsewhere, until its entry comes.
+    known: Option<Checkpoint>,
     selection: bool,
     must_end: bool,
     ended: bool,
@@ -45,6 +47,12 @@ impl Verifier {
     /// The trail is known to have reached this entry.
     pub fn expect_last(&mut self, seq: u64) {
         self.expected_last = Some(self.expected_last.unwrap_or(0).max(seq));
+    }
+
+    /// The trail is known to have been signed so: whatever it holds itself, it has to agree with this.
+    pub fn expect_checkpoint(&mut self, known: Checkpoint) {
+        self.expect_last(known.seq);
+        self.known = Some(known);
     }
 
     /// Whether something is wrong for sure, so that the rest makes no difference.
@@ -120,7 +128,9 @@ impl Verifier {
             }
             Some(_) => {}
         }
+        // Reading the key has the same name, and may be refused with somebody else's key as what it is about.
         if entry.action == KEY_ACTION
+            && entry.outcome == "succeeded"
             && let Some(key) = entry.target.and_then(|text| text.parse().ok())
         {
             self.introduced.push((entry.seq, key));
@@ -131,6 +141,9 @@ impl Verifier {
             self.recent.pop_front();
         }
         self.recent.push_back((entry.seq, entry.hash.to_owned()));
+        if let Some(known) = self.known.take_if(|known| known.seq == entry.seq) {
+            self.checkpoint(&known);
+        }
     }
 
     /// A checkpoint; those of entries that come later are to be given later, those of earlier ones soon after.

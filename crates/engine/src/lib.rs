@@ -11,6 +11,7 @@ mod cloning;
 mod engine;
 pub mod error;
 pub mod events;
+mod file;
 mod gateway;
 mod guard;
 pub mod identity;

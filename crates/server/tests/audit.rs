@@ -145,7 +145,8 @@ fn sec_06_an_end_that_was_taken_away_is_noticed() {
     let mut panel = Panel::start();
     panel.stop();
     let names = ["state.db", "state.db-wal"];
-    let copies = names.map(|name| std::fs::read(panel.path(&format!("state/{name}"))).unwrap());
+    // Whether there is a log depends on how far core came with closing.
+    let copies = names.map(|name| std::fs::read(panel.path(&format!("state/{name}"))).ok());
     panel.again();
     for n in 0..5 {
         panel.root("POST", "/tokens", &json!({"name": format!("t{n}")}).to_string());
@@ -154,8 +155,13 @@ fn sec_06_an_end_that_was_taken_away_is_noticed() {
     // An older database comes back.
     let _ = std::fs::remove_file(panel.path("state/state.db-shm"));
     for (name, copy) in names.iter().zip(copies) {
-        std::fs::write(panel.path(&format!("state/{name}")), copy).unwrap();
+        let path = panel.path(&format!("state/{name}"));
+        let _ = std::fs::remove_file(&path);
+        if let Some(copy) = copy {
+            std::fs::write(path, copy).unwrap();
+        }
     }
+    own(&panel);
     panel.again();
     let noticed = entries(&panel, "action=audit.truncated");
     assert_eq!(noticed.len(), 1, "{noticed:?}");
@@ -166,6 +172,84 @@ fn sec_06_an_end_that_was_taken_away_is_noticed() {
     assert_eq!(entries(&panel, "action=audit.truncated").len(), 1);
 }
 
+/// Has Python change the database `d` of a panel that is stopped.
+fn edit(panel: &Panel, statements: &str) {
+    let done = std::process::Command::new("python3")
+        .arg("-c")
+        .arg(format!("import sqlite3,sys; d=sqlite3.connect(sys.argv[1])\n{statements}\nd.commit(); d.close()"))
+        .arg(panel.path("state/state.db"))
+        .status()
+        .unwrap();
+    assert!(done.success());
+    own(panel);
+}
+
+/// Gives core its files back.
+fn own(panel: &Panel) {
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        let path = panel.path(&format!("state/{name}"));
+        if path.exists() && rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
+        }
+    }
+}
+
+/// Changes entry 5, computes the chain anew as only who knows its form can, and takes the signatures over it away.
+const FORGE: &str = r#"
+import hashlib
+d.execute("UPDATE audit SET actor = 'nobody' WHERE seq = 5")
+d.execute("DELETE FROM audit_checkpoints WHERE seq >= 5")
+previous = d.execute("SELECT hash FROM audit WHERE seq = 4").fetchone()[0]
+for row in d.execute("SELECT seq, at, actor, on_behalf, source, action, target, owner_id, account_id, outcome, detail, "
+                     "before, after, request_id, job FROM audit WHERE seq >= 5 ORDER BY seq").fetchall():
+    text = b"wcp360-audit-1\n"
+    for field in (previous,) + row:
+        value = None if field is None else str(field).encode()
+        text += b"-\n" if value is None else b"%d:%s\n" % (len(value), value)
+    hash = hashlib.sha256(text).hexdigest()
+    d.execute("UPDATE audit SET previous = ?, hash = ? WHERE seq = ?", (previous, hash, row[0]))
+    previous = hash
+"#;
+
+#[test]
+fn sec_06_a_trail_that_was_computed_anew_gets_no_signature() {
+    let mut panel = Panel::start();
+    for n in 0..10 {
+        panel.root("POST", "/tokens", &json!({"name": format!("t{n}")}).to_string());
+    }
+    assert_eq!(panel.root("GET", "/audit/verify", "").json()["ok"], true);
+    panel.stop();
+    let anchor = |panel: &Panel| -> serde_json::Value {
+        let text = std::fs::read_to_string(panel.path("state/audit.position")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["anchor"].clone()
+    };
+    let before = anchor(&panel);
+    assert!(before["seq"].as_u64().unwrap() > 5, "{before}");
+    edit(&panel, FORGE);
+    // Starting adds entries, which would have been signed with all that is before them.
+    panel.again();
+    assert_eq!(entries(&panel, "action=audit.rewritten").len(), 1);
+    for _ in 0..2 {
+        let found = panel.root("GET", "/audit/verify", "").json();
+        assert_eq!((&found["ok"], &found["fault"]["kind"]), (&json!(false), &json!("rewritten")), "{found}");
+    }
+    panel.stop();
+    assert_eq!(anchor(&panel), before, "what was signed last is still known");
+}
+
+#[test]
+fn sec_06_a_checkpoint_that_nobody_made_does_not_stop_signing() {
+    let mut panel = Panel::start();
+    panel.stop();
+    edit(&panel, "d.execute(\"INSERT INTO audit_checkpoints VALUES (1000000, 'k', 'h', 0, 's')\")");
+    panel.again();
+    panel.root("POST", "/tokens", r#"{"name": "one"}"#);
+    panel.stop();
+    let text = std::fs::read_to_string(panel.path("state/audit.position")).unwrap();
+    let position: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(position["anchor"]["seq"], position["seq"], "signed to the end: {position}");
+}
+
 #[test]
 fn sec_06_a_changed_database_is_found_and_named() {
     let mut panel = Panel::start();
@@ -173,22 +257,7 @@ fn sec_06_a_changed_database_is_found_and_named() {
         panel.root("POST", "/tokens", &json!({"name": format!("t{n}")}).to_string());
     }
     panel.stop();
-    let edit = |sql: &str| {
-        let done = std::process::Command::new("python3")
-            .args(["-c", "import sqlite3,sys; d=sqlite3.connect(sys.argv[1]); d.executescript(sys.argv[2]); d.commit(); d.close()"])
-            .arg(panel.path("state/state.db"))
-            .arg(sql)
-            .status()
-            .unwrap();
-        assert!(done.success());
-        for name in ["state.db", "state.db-wal", "state.db-shm"] {
-            let path = panel.path(&format!("state/{name}"));
-            if path.exists() && rustix::process::geteuid().is_root() {
-                std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
-            }
-        }
-    };
-    edit("UPDATE audit SET actor = 'nobody' WHERE seq = 7");
+    edit(&panel, "d.execute(\"UPDATE audit SET actor = 'nobody' WHERE seq = 7\")");
     panel.again();
     let found = panel.root("GET", "/audit/verify", "").json();
     assert_eq!(

@@ -1,8 +1,8 @@
 //! The key that signs the trail: a file outside of the database, so that who can write there can't sign what they wrote.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use crate::file::write_whole;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use wcp360_audit_chain::SigningKey;
 
@@ -43,20 +43,6 @@ pub(super) fn generate() -> std::io::Result<SigningKey> {
 /// The file can't be written.
 pub(super) fn store(path: &Path, key: &SigningKey) -> std::io::Result<()> {
     write_whole(path, &format!("{}\n", key.seed()), 0o400)
-}
-
-/// Writes a file whole or not at all.
-pub(super) fn write_whole(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    let next = path.with_extension("new");
-    let _ = std::fs::remove_file(&next);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&next)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&next, path)?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `audit.json`: the trail as lines, for whoever collects logs. How far it is written is kept in a file of its own, because
 //! rotation takes the lines away.
 
+use crate::file::write_whole;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -18,8 +19,10 @@ const TAIL: u64 = 256 * 1024;
 pub(super) struct Position {
     /// The last entry that was written to the mirror.
     pub(super) seq: u64,
-    /// The last checkpoint that was written to it.
-    pub(super) checkpoint: Option<Checkpoint>,
+    /// The last entry whose checkpoints were written to it.
+    pub(super) held: u64,
+    /// The last checkpoint that was made here: what who can write the database can't change.
+    pub(super) anchor: Option<Checkpoint>,
 }
 
 /// The mirror.
@@ -28,6 +31,13 @@ pub(super) struct Mirror {
     path: PathBuf,
     position_file: PathBuf,
     pub(super) position: Position,
+}
+
+impl Position {
+    /// How far the trail has come at least.
+    pub(super) fn reached(&self) -> u64 {
+        self.seq.max(self.anchor.as_ref().map_or(0, |made| made.seq))
+    }
 }
 
 impl Mirror {
@@ -91,7 +101,7 @@ impl Mirror {
             self.position.seq = last.seq;
         }
         if let Some(last) = checkpoints.last() {
-            self.position.checkpoint = Some(last.clone());
+            self.position.held = last.seq;
         }
         self.save()
     }
@@ -101,13 +111,26 @@ impl Mirror {
     /// # Errors
     /// The position can't be written.
     pub(super) fn restart(&mut self, seq: u64) -> std::io::Result<()> {
-        self.position = Position { seq, checkpoint: None };
+        let anchor = self.position.anchor.take().filter(|made| made.seq <= seq);
+        self.position = Position { seq, held: seq, anchor };
         self.save()
     }
 
+    /// Notes the checkpoint that was made last, to be found whenever the machine stops.
+    ///
+    /// # Errors
+    /// The position can't be written.
+    pub(super) fn signed(&mut self, made: Checkpoint) -> std::io::Result<()> {
+        self.position.anchor = Some(made);
+        write_whole(&self.position_file, &self.text(), 0o600)
+    }
+
     fn save(&self) -> std::io::Result<()> {
-        let text = serde_json::to_string(&self.position).expect("plain data has a JSON form");
-        write_position(&self.position_file, &text)
+        write_position(&self.position_file, &self.text())
+    }
+
+    fn text(&self) -> String {
+        serde_json::to_string(&self.position).expect("plain data has a JSON form")
     }
 }
 

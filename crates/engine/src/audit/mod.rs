@@ -1,5 +1,6 @@
 //! The auditor: records, chains, signs, mirrors into `audit.json`, verifies and exports (SEC-06).
 
+mod chaining;
 mod compare;
 mod export;
 mod flood;
@@ -14,25 +15,20 @@ pub use flood::{Beginning, By};
 
 use crate::events::Events;
 use crate::{Caller, EngineError};
+use chaining::Turn;
 use flood::Flood;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use mirror::Mirror;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, Semaphore};
-use wcp360_audit_chain::{Checkpoint, KEY_ACTION, SigningKey};
+use wcp360_audit_chain::{KEY_ACTION, SigningKey};
 use wcp360_store::audit::NewAudit;
 use wcp360_store::{Db, StoreError};
 use wcp360_types::api::event::AlertSeverity;
 use wcp360_types::{JobId, Problem, Username};
 
-/// Entries that get their place in the chain in one transaction.
-const CHAINED_AT_ONCE: u32 = 200;
-/// A checkpoint comes after so many entries,
-const SIGNED_AT_MOST: u64 = 100;
-/// and if there is anything to sign, after this time.
-const SIGNED_AT_LEAST: SignedDuration = SignedDuration::from_secs(60);
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -76,8 +72,8 @@ pub struct Auditor {
 #[derive(Debug)]
 struct Mirroring {
     mirror: Mirror,
-    /// The last entry that a checkpoint of ours holds, and when it was made.
-    signed: (u64, Timestamp),
+    /// Whether the trail does not hold any more what was signed last. Nothing is signed then until somebody has looked.
+    rewritten: bool,
     /// The last entry that was told to who listens.
     told: u64,
 }
@@ -89,11 +85,10 @@ impl Auditor {
     /// The database can't be read; the key can't be read or made.
     pub async fn open(db: Db, files: &AuditFiles, events: Events) -> Result<Self, EngineError> {
         let key = key::load_or_make(&files.key).map_err(|error| unusable(&files.key, &error))?;
-        let (end, last) = db.read(|tx| Ok::<_, StoreError>((tx.audit_end()?, tx.last_checkpoint()?))).await?;
-        let signed = last.map_or((0, Timestamp::UNIX_EPOCH), |made| (made.seq, made.at));
+        let end = db.read(|tx| tx.audit_end()).await?;
         let mirroring = Mirroring {
             mirror: Mirror::open(&files.mirror, &files.position),
-            signed,
+            rewritten: false,
             told: end.map_or(0, |(seq, _)| seq),
         };
         let auditor = Self {
@@ -106,19 +101,18 @@ impl Auditor {
             flood: Flood::default(),
             verifying: Semaphore::new(1),
         };
-        auditor.mirror().await?;
         auditor.name_key().await?;
+        auditor.mirror().await?;
         Ok(auditor)
     }
 
-    /// The trail names every key that signs it, so that who trusts one can trust the next.
+    /// The trail names every key that signs it, before it does, so that who trusts one can trust the next.
     async fn name_key(&self) -> Result<(), EngineError> {
         let public = self.key().public().to_string();
         let known = self.db.read(|tx| tx.audit_keys()).await?;
         if !known.iter().any(|key| key.public_key == public) {
             let detail = "this key signs the checkpoints of the audit trail";
             self.note(KEY_ACTION, Some(&public), "succeeded", Some(detail)).await?;
-            self.mirror().await?;
         }
         Ok(())
     }
@@ -220,42 +214,35 @@ impl Auditor {
     async fn catch_up(&self, sign: bool) -> Result<(), EngineError> {
         let mut at = self.mirror.lock().await;
         loop {
-            let (key, signed, known) = (self.key(), at.signed, at.mirror.position.seq);
-            let chain = move |tx: &mut wcp360_store::Tx<'_>| {
-                let now = Timestamp::now();
-                // Less than there once was: somebody took the end away, or put an older database back.
-                let shorter = tx.audit_end()?.map_or(0, |(seq, _)| seq);
-                if shorter < known {
-                    let detail = format!("the trail had reached entry {known}, and ends with entry {shorter}");
-                    tx.append_audit(&by_panel("audit.truncated", None, "failed", Some(&detail)), now)?;
-                }
-                let chained = tx.chain_audit(CHAINED_AT_ONCE)?;
-                let more = chained == u64::from(CHAINED_AT_ONCE);
-                let made = match tx.audit_end()? {
-                    Some((seq, hash)) if is_due(signed, seq, now, sign && !more) => {
-                        let made = Checkpoint::sign(&key, seq, &hash, now);
-                        tx.insert_checkpoint(&made)?;
-                        Some(made)
-                    }
-                    _ => None,
-                };
-                Ok::<_, StoreError>((more, made, (shorter < known).then_some(shorter)))
+            let turn = Turn {
+                key: self.key(),
+                known: at.mirror.position.reached(),
+                anchor: at.mirror.position.anchor.clone(),
+                told: at.rewritten,
+                sign,
             };
             // Most calls find nothing to do, and need not wait for whoever is writing.
             let (waiting, end) =
                 self.db.read(|tx| Ok::<_, StoreError>((tx.has_unchained_audit()?, tx.audit_end()?))).await?;
             let end = end.map_or(0, |(seq, _)| seq);
-            if !waiting && end >= known && !is_due(signed, end, Timestamp::now(), sign) {
+            if !waiting && end >= turn.known && !turn.is_due(end, Timestamp::now()) {
                 break;
             }
-            let (more, made, shorter) = self.db.write(chain).await?;
-            if let Some(made) = made {
-                at.signed = (made.seq, made.at);
-            }
-            if let Some(shorter) = shorter {
+            let known = turn.known;
+            let done = self.db.write(move |tx| turn.chain(tx)).await?;
+            if let Some(shorter) = done.shorter {
                 self.truncated(&mut at, known, shorter);
             }
-            if !more {
+            if done.rewritten && !at.rewritten {
+                self.rewritten(known);
+            }
+            at.rewritten = done.rewritten;
+            if let Some(made) = done.made
+                && let Err(error) = at.mirror.signed(made)
+            {
+                tracing::error!(%error, "what was signed last can't be noted");
+            }
+            if !done.more {
                 break;
             }
         }
@@ -270,17 +257,25 @@ impl Auditor {
         tracing::error!("{message}");
         self.events.alert(AlertSeverity::Critical, message);
         at.told = at.told.min(shorter);
-        at.signed = (at.signed.0.min(shorter), at.signed.1);
         if let Err(error) = at.mirror.restart(shorter) {
             tracing::error!(%error, "how far audit.json is written can't be noted");
         }
+    }
+
+    fn rewritten(&self, known: u64) {
+        let message = format!(
+            "The audit trail up to entry {known} is not the one that was signed: somebody changed the database. Nothing is \
+             signed any more; \"wcp360 audit verify\" names the entry, audit.json holds what was there."
+        );
+        tracing::error!("{message}");
+        self.events.alert(AlertSeverity::Critical, message);
     }
 
     /// Writes lines until there are no more.
     async fn write_mirror(&self, at: &mut Mirroring) -> Result<(), EngineError> {
         loop {
             let after = at.mirror.position.seq;
-            let held = at.mirror.position.checkpoint.as_ref().map_or(0, |made| made.seq);
+            let held = at.mirror.position.held;
             let is_new = at.mirror.is_new();
             let (entries, checkpoints, keys) = self
                 .db
@@ -309,10 +304,6 @@ impl Auditor {
             }
         }
     }
-}
-
-fn is_due((signed, when): (u64, Timestamp), end: u64, now: Timestamp, wanted: bool) -> bool {
-    end > signed && (wanted || end - signed >= SIGNED_AT_MOST || now.duration_since(when) >= SIGNED_AT_LEAST)
 }
 
 fn by_panel(action: &str, target: Option<&str>, outcome: &str, detail: Option<&str>) -> NewAudit {

@@ -54,10 +54,9 @@ impl Auditor {
         self.sign().await?;
         {
             // Nobody signs meanwhile: with the key in the file, and no other.
-            let mut at = self.mirror.lock().await;
+            let _one = self.mirror.lock().await;
             key::store(&self.key_file, &next).map_err(failed)?;
             *self.key.write().expect("no panic while writing") = Arc::new(next);
-            at.signed.0 = at.signed.0.saturating_sub(1);
         }
         self.sign().await?;
         self.public_key().await
@@ -72,10 +71,15 @@ impl Auditor {
         let busy = || Problem::conflict("The trail is being verified at this moment; ask again when that is done.");
         let _one = self.verifying.try_acquire().map_err(|_| busy())?;
         let began = Instant::now();
+        // What is known outside of the database, as it was before anything of it is signed here.
+        let known = self.mirror.lock().await.mirror.position.clone();
         self.sign().await?;
-        let position = self.mirror.lock().await.mirror.position.clone();
+        let reached = self.mirror.lock().await.mirror.position.reached();
         let mut verifier = Verifier::new([self.key().public()]);
-        verifier.expect_last(position.seq);
+        verifier.expect_last(reached);
+        if let Some(anchor) = known.anchor {
+            verifier.expect_checkpoint(anchor);
+        }
         let mut after = Some(0);
         while let Some(from) = after {
             (verifier, after) = self
@@ -85,10 +89,6 @@ impl Auditor {
                     Ok::<_, StoreError>((verifier, next))
                 })
                 .await?;
-        }
-        // What was signed last is known outside of the database too.
-        if let Some(checkpoint) = &position.checkpoint {
-            verifier.checkpoint(checkpoint);
         }
         let mut found = verifier.finish();
         found.milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

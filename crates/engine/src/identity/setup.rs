@@ -3,6 +3,7 @@
 use crate::caller::Origin;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::file::write_whole;
 use crate::identity::check_login_name;
 use crate::secret::{self, ApiToken};
 use crate::security_log::Event;
@@ -53,7 +54,7 @@ impl Engine {
             return Ok(());
         }
         let token = secret::random_hex(24);
-        write_private(file, &token).map_err(|error| {
+        write_whole(file, &format!("{token}\n"), 0o600).map_err(|error| {
             tracing::error!(%error, path = %file.display(), "the setup token can't be written");
             Problem::internal()
         })?;
@@ -132,7 +133,7 @@ impl Engine {
                 tx.set_setting(INITIALIZED, &now.to_string())?;
                 tx.set_setting(SETUP_TOKEN_HASH, "")?;
                 tx.insert_user(&user, now)?;
-                tx.insert_token(&token, user.id, &secret_hash)?;
+                tx.insert_token(&token, user.id, &secret_hash, None)?;
                 service::packages::insert_defaults(tx, user.id, now)?;
                 Ok(())
             })
@@ -144,16 +145,4 @@ impl Engine {
         }
         Ok(SetupDone { username: request.username, token: api_token.to_string() })
     }
-}
-
-/// Writes a file that only this user can read, whole or not at all.
-fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let next = path.with_extension("new");
-    let _ = std::fs::remove_file(&next);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()?;
-    std::fs::rename(&next, path)
 }

@@ -1,13 +1,14 @@
 //! The file of the keys: JSON, readable for its owner alone, replaced as a whole.
 
 use super::VaultError;
+use crate::file::write_whole;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A key.
@@ -119,26 +120,11 @@ impl KeyRing {
         });
         let disk = OnDisk { version: 1, keys: keys.collect() };
         let text = serde_json::to_string_pretty(&disk).expect("plain data has a JSON form");
-        replace(path, &text).map_err(|error| VaultError::File {
+        write_whole(path, &(text + "\n"), 0o400).map_err(|error| VaultError::File {
             path: path.display().to_string(),
             reason: format!("it can't be written: {error}"),
         })
     }
-}
-
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let next = path.with_extension("new");
-    match std::fs::remove_file(&next) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&next)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()?;
-    std::fs::rename(&next, path)?;
-    // Of a new name only the directory knows.
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

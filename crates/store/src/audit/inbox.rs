@@ -112,7 +112,8 @@ impl Tx<'_> {
     /// # Errors
     /// The database's.
     pub fn account_owner(&mut self, scope: Scope, name: &Username) -> Result<Option<(AccountId, UserId)>, StoreError> {
-        let sql = format!("SELECT id, owner_id FROM accounts WHERE username = $2 AND {}", scope.condition("id"));
+        let sql =
+            format!("SELECT id, owner_id FROM accounts WHERE username = $2 AND {}", scope.condition("id", "owner_id"));
         let row = self.query_opt(&sql, params![scope.key(), name.as_str()])?;
         row.map(|row| {
             let c = columns("accounts", &row);
@@ -172,6 +173,15 @@ impl Tx<'_> {
             Ok((c.count("seq")?, c.text("hash")?))
         })
         .transpose()
+    }
+
+    /// The hash of an entry of the chain.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn audit_hash(&mut self, seq: u64) -> Result<Option<String>, StoreError> {
+        let row = self.query_opt("SELECT hash FROM audit WHERE seq = $1", params![seq])?;
+        row.map(|row| columns("audit", &row).text("hash")).transpose()
     }
 
     fn insert_entries(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
