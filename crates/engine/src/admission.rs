@@ -8,6 +8,7 @@ use crate::rate::{Limiter, Quota};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use wcp360_store::StoreError;
 use wcp360_types::{AccountId, Role};
 
 /// Requests per minute of one address, whoever asks.
@@ -18,9 +19,10 @@ const LOGIN: u32 = 30;
 const CLIENT: u32 = 600;
 const RESELLER: u32 = 1_800;
 const ADMIN: u32 = 6_000;
-/// From the machine itself: scripts and the command line are fast, and nobody is kept out of the own panel.
+/// Administrators on the machine itself: scripts and the command line are fast, and nobody is kept out of the own panel.
 const LOCAL: u32 = 120_000;
-const LOCAL_LOGIN: u32 = 6_000;
+/// Tenants' processes are on the machine too, and people log in through nginx, which says where they are.
+const LOCAL_LOGIN: u32 = 120;
 
 /// How long what a package says may be remembered, and of how many accounts.
 const REMEMBER: Duration = Duration::from_secs(10);
@@ -33,6 +35,8 @@ pub(crate) struct Admission {
     logins: Limiter,
     accounts: Limiter,
     tokens: Limiter,
+    /// Tokens that are none, as far as they are written down.
+    unknown: Limiter,
     /// What packages say of their accounts, and since when it is known.
     tiers: Mutex<HashMap<AccountId, (Instant, Option<u32>)>>,
 }
@@ -44,6 +48,7 @@ impl Default for Admission {
             logins: Limiter::new("login"),
             accounts: Limiter::new("account"),
             tokens: Limiter::new("token"),
+            unknown: Limiter::new("unknown"),
             tiers: Mutex::default(),
         }
     }
@@ -62,15 +67,20 @@ impl Engine {
         self.inner.admission.logins.count(&bucket(source), limit)
     }
 
+    /// Whether a token that is none is to be written down: nobody fills the disk with them.
+    pub(crate) fn admits_unknown_token(&self, source: &str) -> bool {
+        self.inner.admission.unknown.count(&bucket(source), LOGIN).wait.is_none()
+    }
+
     /// Counts a request of somebody known: for the person, and for the token if there is one.
     ///
     /// # Errors
     /// The database's.
     pub async fn admit_caller(&self, caller: &Caller, source: &str) -> Result<Vec<Quota>, EngineError> {
         let usual = match caller.role {
-            _ if is_local(source) => LOCAL,
             Role::Client => CLIENT,
             Role::Reseller => RESELLER,
+            _ if is_local(source) => LOCAL,
             Role::Root | Role::Admin => ADMIN,
         };
         let limit = match caller.account_id {
@@ -96,12 +106,20 @@ impl Engine {
         if let Some(tier) = remembered {
             return Ok(tier);
         }
-        let policy = self.inner.db.read(move |tx| tx.security_policy(account)).await?;
+        let read = self.inner.db.read(move |tx| {
+            let tier = tx.security_policy(account)?.api_requests_per_minute;
+            // A reseller gives what it has itself; more is for who answers for the machine.
+            Ok::<_, StoreError>(match tx.package_owner(account)? {
+                Some(Role::Root | Role::Admin) => tier,
+                _ => tier.map(|tier| tier.min(RESELLER)),
+            })
+        });
+        let tier = read.await?;
         let mut tiers = self.inner.admission.tiers.lock().expect("no panic while counting");
         if tiers.len() >= MOST_TIERS {
             tiers.clear();
         }
-        tiers.insert(account, (Instant::now(), policy.api_requests_per_minute));
-        Ok(policy.api_requests_per_minute)
+        tiers.insert(account, (Instant::now(), tier));
+        Ok(tier)
     }
 }

@@ -38,6 +38,8 @@ pub struct Settings {
     pub security_file: PathBuf,
     /// The keys that seal what must be read back; made at the first start.
     pub secrets_file: PathBuf,
+    /// Days that jobs are kept after they ended.
+    pub keep_jobs_days: u32,
     /// Jobs that are worked on at the same time.
     pub workers: usize,
 }

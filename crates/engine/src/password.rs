@@ -11,6 +11,8 @@ use wcp360_types::Problem;
 static TURNS: Turns = Turns::new();
 /// How many may wait for their turn: with 50 ms each, the last one waits for about two seconds.
 const LINE: usize = 64;
+/// Of those, places that strangers don't get: a flood of guesses must not keep out who has logged in from there before.
+const KEPT: usize = 16;
 /// Longer ones are no passwords of anybody, see [`check`].
 const LONGEST: usize = 256;
 
@@ -103,8 +105,8 @@ impl Turns {
         Self { at_a_time: Semaphore::const_new(2), waiting: AtomicUsize::new(0) }
     }
 
-    /// Waits for a turn, which ends when it is dropped.
-    async fn next(&self) -> Result<SemaphorePermit<'_>, Problem> {
+    /// Waits for a turn, which ends when it is dropped. `known`: it is no stranger who asks.
+    async fn next(&self, known: bool) -> Result<SemaphorePermit<'_>, Problem> {
         struct Place<'t>(&'t AtomicUsize);
         impl Drop for Place<'_> {
             fn drop(&mut self) {
@@ -113,7 +115,7 @@ impl Turns {
         }
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _place = Place(&self.waiting);
-        if before >= LINE {
+        if before >= if known { LINE } else { LINE - KEPT } {
             return Err(Problem::unavailable("Too many people are logging in; try again in a few seconds."));
         }
         self.at_a_time.acquire().await.map_err(|_| Problem::internal())
@@ -125,16 +127,17 @@ impl Turns {
 /// # Errors
 /// 503 if too many others are waiting.
 pub async fn hash(password: String) -> Result<String, Problem> {
-    let _turn = TURNS.next().await?;
+    let _turn = TURNS.next(true).await?;
     tokio::task::spawn_blocking(move || hash_now(&password)).await.map_err(|_| Problem::internal())
 }
 
-/// Compares a password with a hash; does the same work when there is no hash.
+/// Compares a password with a hash; does the same work when there is no hash. `known`: the person has shown who it is, or has
+/// logged in from there before.
 ///
 /// # Errors
 /// 503 if too many others are waiting.
-pub async fn verify(password: String, hash: Option<String>) -> Result<Checked, Problem> {
-    let _turn = TURNS.next().await?;
+pub async fn verify(password: String, hash: Option<String>, known: bool) -> Result<Checked, Problem> {
+    let _turn = TURNS.next(known).await?;
     tokio::task::spawn_blocking(move || verify_now(&password, hash)).await.map_err(|_| Problem::internal())
 }
 
@@ -164,19 +167,19 @@ mod tests {
     async fn sec_02_argon2id_round_trip() {
         let hash = hash("correct horse battery".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        let right = verify("correct horse battery".into(), Some(hash.clone())).await.unwrap();
+        let right = verify("correct horse battery".into(), Some(hash.clone()), false).await.unwrap();
         assert!(right.fits && !right.outdated);
-        assert!(!verify("wrong".into(), Some(hash)).await.unwrap().fits);
+        assert!(!verify("wrong".into(), Some(hash), false).await.unwrap().fits);
     }
 
     #[tokio::test]
     async fn sec_02_a_name_that_does_not_exist_costs_the_same_work() {
         let hash = hash("correct horse battery".into()).await.unwrap();
-        let known = verify("wrong".into(), Some(hash)).await.unwrap();
-        let unknown = verify("wrong".into(), None).await.unwrap();
+        let known = verify("wrong".into(), Some(hash), false).await.unwrap();
+        let unknown = verify("wrong".into(), None, false).await.unwrap();
         assert_eq!(known, unknown);
         assert_eq!(unknown.work, 19 * 1024 * 2);
-        let guessed = verify("nobody has this password".into(), None).await.unwrap();
+        let guessed = verify("nobody has this password".into(), None, false).await.unwrap();
         assert_eq!(guessed, unknown, "and nobody gets in");
     }
 
@@ -185,26 +188,32 @@ mod tests {
         let salt = SaltString::encode_b64(b"sixteen bytes of").unwrap();
         let weak = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8 * 1024, 1, 1, None).unwrap());
         let hash = weak.hash_password(b"correct horse battery", &salt).unwrap().to_string();
-        let checked = verify("correct horse battery".into(), Some(hash.clone())).await.unwrap();
+        let checked = verify("correct horse battery".into(), Some(hash.clone()), false).await.unwrap();
         assert!(checked.fits && checked.outdated);
-        assert!(!verify("wrong".into(), Some(hash)).await.unwrap().fits);
-        assert!(!verify("x".into(), Some("$argon2id$broken".into())).await.unwrap().fits);
+        assert!(!verify("wrong".into(), Some(hash), false).await.unwrap().fits);
+        assert!(!verify("x".into(), Some("$argon2id$broken".into()), false).await.unwrap().fits);
     }
 
     #[tokio::test]
     async fn sec_02_a_flood_is_turned_away_instead_of_waited_for() {
         static FLOODED: Turns = Turns::new();
-        let held = (FLOODED.next().await.unwrap(), FLOODED.next().await.unwrap());
-        let waiting: Vec<_> = (0..LINE).map(|_| tokio::spawn(FLOODED.next())).collect();
+        let held = (FLOODED.next(true).await.unwrap(), FLOODED.next(true).await.unwrap());
+        let mut waiting: Vec<_> = (0..LINE - KEPT).map(|_| tokio::spawn(FLOODED.next(false))).collect();
+        while FLOODED.waiting.load(Ordering::Relaxed) < LINE - KEPT {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(FLOODED.next(false).await.map(drop).unwrap_err().status, 503);
+        // Strangers alone don't keep out who is known.
+        waiting.extend((0..KEPT).map(|_| tokio::spawn(FLOODED.next(true))));
         while FLOODED.waiting.load(Ordering::Relaxed) < LINE {
             tokio::task::yield_now().await;
         }
-        assert_eq!(FLOODED.next().await.map(drop).unwrap_err().status, 503);
+        assert_eq!(FLOODED.next(true).await.map(drop).unwrap_err().status, 503);
         drop(held);
         for turn in waiting {
             assert!(turn.await.unwrap().is_ok());
         }
-        assert!(FLOODED.next().await.is_ok(), "the line is empty again");
+        assert!(FLOODED.next(false).await.is_ok(), "the line is empty again");
     }
 
     #[test]

@@ -30,6 +30,7 @@ async fn engine(url: &str, dir: &Path, name: &str) -> Engine {
         // All cores of one database have the same keys.
         secrets_file: dir.join("secrets.key"),
         drift: Default::default(),
+        keep_jobs_days: 90,
         workers: 6,
     };
     Engine::new(Db::open_postgres(url).await.unwrap(), settings).await.unwrap()

@@ -94,6 +94,7 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
         secrets_file: arguments.state_dir.join("secrets.key"),
         setup_token_file: arguments.state_dir.join("setup.token"),
         drift: config.drift.clone(),
+        keep_jobs_days: config.keep_jobs_days,
         workers: 16,
     };
     if arguments.forget_sealed_values {
@@ -106,7 +107,8 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     let metrics = observe::install()?;
     let (stop, stopping) = watch::channel(false);
     let sockets = ws::Sockets::new(stopping.clone());
-    let app = Arc::new(call::App { engine: engine.clone(), metrics: metrics.clone(), sockets: sockets.clone() });
+    let app =
+        Arc::new(call::App { engine: engine.clone(), metrics: metrics.clone(), sockets: sockets.clone(), node: Default::default() });
     let router = routes::router(app);
 
     let workers = tokio::spawn({

@@ -66,9 +66,12 @@ CREATE TABLE tokens (
     expires_at     BIGINT,
     last_used_at   BIGINT,
     last_used_from TEXT,
-    uses           BIGINT NOT NULL
+    uses           BIGINT NOT NULL,
+    -- The token that made it, if one did: it ends with that.
+    made_by        TEXT REFERENCES tokens (id) ON DELETE CASCADE
 );
 CREATE INDEX tokens_user ON tokens (user_id, id);
+CREATE INDEX tokens_made_by ON tokens (made_by) WHERE made_by IS NOT NULL;
 
 -- The panel's own secrets that must be read back, each sealed with a key that is not in the database.
 CREATE TABLE secrets (
@@ -116,6 +119,8 @@ CREATE TABLE accounts (
     package        TEXT NOT NULL,
     package_version BIGINT NOT NULL,
     state          TEXT NOT NULL,
+    -- The role of who suspended it last.
+    suspended_by   TEXT,
     primary_domain TEXT NOT NULL,
     contact_email  TEXT,
     uid            BIGINT,
@@ -222,6 +227,8 @@ CREATE TABLE schedules (
     account    TEXT NOT NULL,
     owner_id   TEXT NOT NULL,
     actor_id   TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- The token it was asked for with, if it was one.
+    token_id   TEXT,
     operation  TEXT NOT NULL,
     change     TEXT NOT NULL,
     cron       TEXT,
@@ -229,6 +236,8 @@ CREATE TABLE schedules (
     last_run   BIGINT,
     last_job   TEXT,
     last_error TEXT,
+    -- How often in a row it was refused.
+    refusals   BIGINT NOT NULL,
     created_at BIGINT NOT NULL
 );
 CREATE INDEX schedules_due ON schedules (next_run) WHERE next_run IS NOT NULL;
@@ -286,6 +295,7 @@ CREATE TABLE idempotency (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (user_id, name)
 );
+CREATE INDEX idempotency_age ON idempotency (created_at);
 
 -- Entries that were recorded with what they are about and wait, for moments, for their place in the chain.
 CREATE TABLE audit_inbox (

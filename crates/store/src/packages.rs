@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use wcp360_types::api::package::{Package, PackageSpec, PackageVersion, Visibility};
 use wcp360_types::api::page::Page;
 use wcp360_types::content::{PackageContent, SecurityPolicy};
-use wcp360_types::{AccountId, PackageName, UserId, Username};
+use wcp360_types::{AccountId, PackageName, Role, UserId, Username};
 
 /// A package as the services of core need it.
 #[derive(Debug, Clone)]
@@ -251,7 +251,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT a.username FROM accounts a WHERE a.package = $2 AND a.package_version < $3 AND {} \
              AND a.state IN ('active', 'suspended') ORDER BY a.username LIMIT $4",
-            scope.condition("a.id").replace("owner_id", "a.owner_id")
+            scope.condition("a.id", "a.owner_id")
         );
         let rows = self.query(&sql, params![scope.key(), name.as_str(), version, most])?;
         rows.iter().map(|row| columns("accounts", row).parsed("username")).collect()
@@ -272,6 +272,13 @@ impl Tx<'_> {
         let row = self.query_opt(sql, params![account])?;
         let gives = row.map(|row| columns("package_versions", &row).json::<PackageContent>("gives")).transpose()?;
         Ok(gives.map(|gives| gives.security).unwrap_or_default())
+    }
+
+    /// The role of who owns an account's package.
+    pub fn package_owner(&mut self, account: AccountId) -> Result<Option<Role>, StoreError> {
+        let sql = "SELECT u.role FROM accounts a JOIN packages p ON p.name = a.package JOIN users u ON u.id = p.owner_id \
+                   WHERE a.id = $1";
+        self.query_opt(sql, params![account])?.map(|row| columns("users", &row).parsed("role")).transpose()
     }
 
     /// The package that accounts get which ask for none: the owner's choice, else that of the installation.

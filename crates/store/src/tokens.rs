@@ -45,13 +45,19 @@ fn token(row: &Row) -> Result<Token, StoreError> {
 }
 
 impl Tx<'_> {
-    /// Adds a token.
+    /// Adds a token, which another one may have made.
     ///
     /// # Errors
     /// The database's; so for all functions of this module.
-    pub fn insert_token(&mut self, token: &Token, user: UserId, secret_hash: &str) -> Result<(), StoreError> {
-        let sql = "INSERT INTO tokens (id, user_id, name, secret_hash, scopes, networks, created_at, expires_at, uses) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)";
+    pub fn insert_token(
+        &mut self,
+        token: &Token,
+        user: UserId,
+        secret_hash: &str,
+        made_by: Option<TokenId>,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO tokens (id, user_id, name, secret_hash, scopes, networks, created_at, expires_at, uses, made_by) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9)";
         self.execute(
             sql,
             params![
@@ -62,7 +68,8 @@ impl Tx<'_> {
                 token.scopes.as_ref().map(to_json),
                 token.networks.as_ref().map(to_json),
                 token.created_at,
-                token.expires_at
+                token.expires_at,
+                made_by
             ],
         )?;
         Ok(())
@@ -121,7 +128,13 @@ impl Tx<'_> {
         Ok(self.execute(sql, params![id, user, secret_hash, now])? > 0)
     }
 
-    /// Removes a token of a person; whether there was one.
+    /// How many tokens a person has, those that expired too.
+    pub fn token_count(&mut self, user: UserId) -> Result<u64, StoreError> {
+        let row = self.query_one("SELECT COUNT(*) AS n FROM tokens WHERE user_id = $1", params![user])?;
+        columns("tokens", &row).count("n")
+    }
+
+    /// Removes a token of a person, with those that it made; whether there was one.
     pub fn delete_token(&mut self, user: UserId, id: TokenId) -> Result<bool, StoreError> {
         let sql = "DELETE FROM tokens WHERE id = $1 AND user_id = $2";
         let done = self.execute(sql, params![id, user])?;

@@ -44,7 +44,9 @@ pub(crate) fn stored(row: &Row) -> Result<StoredUser, StoreError> {
 }
 
 fn stored_suspended(c: &Columns<'_>) -> Result<bool, StoreError> {
-    Ok(c.maybe_text("state")?.as_deref() == Some("suspended") || c.maybe_number("suspended_at")?.is_some())
+    // Of one that is being deleted nobody asks any more whether it was suspended: nobody logs in to it.
+    let by_account = matches!(c.maybe_text("state")?.as_deref(), Some("suspended" | "deleting"));
+    Ok(by_account || c.maybe_number("suspended_at")?.is_some())
 }
 
 impl Tx<'_> {

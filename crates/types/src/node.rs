@@ -25,6 +25,8 @@ pub struct NodeConfig {
     pub retention_days: u32,
     /// Where the API listens; a loopback address.
     pub api_listen: SocketAddr,
+    /// Days that jobs are kept after they ended, with their logs and what they left; then they can't be undone any more.
+    pub keep_jobs_days: u32,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
     /// What is done about differences between the machine and the manifests.
@@ -95,6 +97,7 @@ impl Default for NodeConfig {
             uid_max: 59_999,
             retention_days: 7,
             api_listen: SocketAddr::from(([127, 0, 0, 1], 2098)),
+            keep_jobs_days: 90,
             log_level: "info".into(),
             drift: DriftConfig::default(),
         }
@@ -133,6 +136,9 @@ impl NodeConfig {
         if !self.api_listen.ip().is_loopback() {
             let reason = format!("{} is reachable from outside", self.api_listen);
             return fail("api_listen", reason, "use a loopback address such as 127.0.0.1:2098; nginx is the gateway");
+        }
+        if !(1..=36_500).contains(&self.keep_jobs_days) {
+            return fail("keep_jobs_days", format!("{} days is out of range", self.keep_jobs_days), "use 1 to 36500");
         }
         if !["error", "warn", "info", "debug", "trace"].contains(&self.log_level.as_str()) {
             let reason = format!("{:?} is not a log level", self.log_level);

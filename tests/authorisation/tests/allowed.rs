@@ -189,7 +189,8 @@ fn make_ready(world: &World, change: &Change) {
     let root: &Credential = &world.tokens[3];
     let path = change.names.first().map(|(_, name)| format!("/accounts/{name}")).unwrap_or_default();
     match change.rule.object {
-        Kind::Suspended => drop(must(root, "POST", &format!("{path}/suspend"), &json!({}), 202)),
+        // By its reseller: what an administrator suspends only administrators bring back.
+        Kind::Suspended => drop(must(&world.tokens[1], "POST", &format!("{path}/suspend"), &json!({}), 202)),
         Kind::Domain => {
             drop(must(root, "POST", &format!("{path}/domains"), &json!({"domain": change.names[1].1}), 202));
         }

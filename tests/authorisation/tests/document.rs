@@ -16,6 +16,8 @@ pub(crate) struct Operation {
     /// The permission it says it needs; none for public ones.
     pub(crate) permission: Option<String>,
     pub(crate) dry_run: bool,
+    /// Whether it looks at `If-Match`.
+    pub(crate) if_match: bool,
     /// Whether the document says that it needs no login.
     pub(crate) public: bool,
 }
@@ -43,13 +45,17 @@ fn of_path(path: &str, item: &Value) -> Vec<Operation> {
     let methods = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
     let known =
         item.as_object().expect("a path has methods").iter().filter(|(name, _)| methods.contains(&name.as_str()));
+    let takes = |operation: &Value, name: &str| {
+        operation["parameters"].as_array().is_some_and(|all| all.iter().any(|p| p["name"] == name))
+    };
     known
         .map(|(method, operation)| Operation {
             id: operation["operationId"].as_str().expect("an operation has an id").to_owned(),
             method: method.to_uppercase(),
             path: path.to_owned(),
             permission: operation["x-wcp360-permission"].as_str().map(str::to_owned),
-            dry_run: operation["parameters"].as_array().is_some_and(|all| all.iter().any(|p| p["name"] == "dry_run")),
+            dry_run: takes(operation, "dry_run"),
+            if_match: takes(operation, "If-Match"),
             public: operation["security"].as_array().is_some_and(Vec::is_empty),
         })
         .collect()

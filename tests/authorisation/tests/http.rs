@@ -110,12 +110,19 @@ fn request(who: &Credential, method: &str, path: &str, body: &str, headers: &str
     format!("{head}{length}Connection: close\r\n\r\n{body}").into_bytes()
 }
 
-/// Sends bytes as they are, as a process of the panel's machine can, and reads the answer.
+/// Sends bytes as they are, as a process of the panel's machine can, and reads the answer. Clients and resellers have limits
+/// there too: who asks too fast waits as it is told, and asks again.
 pub(crate) fn raw(request: &[u8]) -> Answer {
     host::enter_network();
-    let stream = TcpStream::connect(PANEL).expect("the panel listens");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out can be set");
-    exchange(stream, request)
+    loop {
+        let stream = TcpStream::connect(PANEL).expect("the panel listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out can be set");
+        let answer = exchange(stream, request);
+        match answer.header("retry-after").and_then(|seconds| seconds.parse().ok()) {
+            Some(seconds) if answer.status == 429 => std::thread::sleep(Duration::from_secs(seconds)),
+            _ => return answer,
+        }
+    }
 }
 
 /// Every answer is searched for secrets.

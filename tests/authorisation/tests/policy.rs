@@ -170,7 +170,7 @@ pub(crate) const POLICY: &[Rule] = &[
 
 /// What no limited token does, whatever its scopes: who sets a password can log in with it, and then has all the rights that
 /// the token was not given.
-pub(crate) const LIMITED: &[&str] = &["users.set-password"];
+pub(crate) const LIMITED: &[&str] = &["users.create", "users.set-password"];
 
 /// What a reference inside a request may name: tried with the caller's own, with a foreign and with a missing object. The
 /// last two are answered alike. `{x}` is the name, `{fresh}` a new one, `{account}` the caller's own account.

@@ -40,15 +40,16 @@ pub(crate) fn attempt(
     send(&caller.credential(world), &operation.method, &path, &body, how.headers)
 }
 
-/// In a session, some operations ask for the password once more.
+/// In a session, some operations ask for the password once more; that for one's own password always does.
 fn stepped_up(world: &World, rule: &Rule, caller: &Caller, names: &Names, body: String) -> String {
     let own = world.login(caller.role());
     let field = match rule.operation {
         "tokens.create" | "tokens.rotate" => "password",
-        "users.set-password" if names.iter().any(|(_, name)| *name == own) => "current_password",
+        "users.create" | "users.set-password" => "current_password",
         _ => return body,
     };
-    if !caller.by_session() {
+    let always = rule.operation == "users.set-password" && names.iter().any(|(_, name)| *name == own);
+    if !caller.by_session() && !always {
         return body;
     }
     let mut body: serde_json::Value = serde_json::from_str(&body).expect("the policy's bodies are JSON");
@@ -67,7 +68,11 @@ fn everybody_else_is_refused_alike_and_nothing_happens() {
         world.settle();
         let before = Snapshot::take(world);
         // Neither a plan nor a condition may tell what is there.
-        let ways: &[How] = if operation.dry_run { &[How::default(), PLAN, CONDITIONAL] } else { &[How::default()] };
+        let ways: &[How] = match (operation.dry_run, operation.if_match) {
+            (true, true) => &[How::default(), PLAN, CONDITIONAL],
+            (true, false) => &[How::default(), PLAN],
+            _ => &[How::default()],
+        };
         for caller in &callers {
             for how in ways {
                 refused(world, rule, operation, caller, *how, &mut report);

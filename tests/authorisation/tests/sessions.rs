@@ -63,7 +63,8 @@ fn a_session_ends_for_good() {
         report.equal(|| format!("{name} after logout"), call(&one, "GET", "/session", "").status, 401);
         report.equal(|| format!("{name}'s other session"), call(&two, "GET", "/session", "").status, 200);
         // A new password ends all of them.
-        let body = json!({"password": world.password(&login)}).to_string();
+        let password = world.password(&login);
+        let body = json!({"current_password": password, "password": password}).to_string();
         let answer = call(&world.tokens[role], "PUT", &format!("/users/{login}/password"), &body);
         report.equal(|| format!("a password for {name}"), answer.status, 204);
         report.equal(|| format!("{name}'s session after it"), call(&two, "GET", "/session", "").status, 401);

@@ -31,6 +31,7 @@ pub(crate) async fn measure(name: &str, db: Db, dir: &Path, jobs: usize, floor: 
         security_file: dir.join("security.log"),
         secrets_file: dir.join("secrets.key"),
         drift: Default::default(),
+        keep_jobs_days: 90,
         workers: 16,
     };
     let engine = Engine::new(db.clone(), settings).await?;

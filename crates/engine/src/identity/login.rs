@@ -1,6 +1,7 @@
 //! Logging in with a password.
 
 use super::{durations, refuse_suspended};
+use crate::audit::By;
 use crate::caller::{Caller, Origin};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -14,7 +15,7 @@ use wcp360_store::sessions::NewSession;
 use wcp360_store::users::StoredUser;
 use wcp360_types::api::event::AlertSeverity;
 use wcp360_types::api::session::{Login, LoginFailure, LoginRecord};
-use wcp360_types::{Problem, Role, SessionId};
+use wcp360_types::{Problem, Role, SessionId, UserId};
 
 /// Sessions of one person at the same time, unless the package says less.
 const SESSIONS: u32 = 100;
@@ -26,6 +27,19 @@ pub struct Attempt {
     pub user_agent: String,
     /// The session that the browser holds already. It ends: whoever knows it must not share the new one.
     pub session: Option<String>,
+}
+
+/// Somebody who gave the right password.
+struct Verified<'u> {
+    user: &'u StoredUser,
+    /// What it was compared with.
+    hash: Option<String>,
+    /// A stronger hash of it, if that was weak.
+    renewed: Option<String>,
+}
+
+fn wrong() -> Problem {
+    Problem::unauthenticated("The name or the password is not right.")
 }
 
 impl Engine {
@@ -43,38 +57,39 @@ impl Engine {
         let source = origin.source.as_str();
         let place = place(source, &attempt.user_agent);
         let user = self.user_by_name(&login.username).await?;
-        let known = match &user {
-            Some(user) => {
-                let (id, place) = (user.id, place.clone());
-                self.inner.db.read(move |tx| tx.known_place(id, &place)).await?.network
-            }
-            None => false,
-        };
+        // Asked of nobody too: how long the answer takes must not tell which names there are.
+        let (id, at) = (user.as_ref().map_or_else(UserId::new, |user| user.id), place.clone());
+        let known = self.inner.db.read(move |tx| tx.known_place(id, &at)).await?.network;
         self.refuse_if_locked(source, &login.username, known, now)?;
         let hash = user.as_ref().and_then(|u| u.password_hash.clone());
-        let checked = password::verify(login.password.clone(), hash).await?;
+        let checked = password::verify(login.password.clone(), hash.clone(), known).await?;
         let Some(user) = user.as_ref().filter(|_| checked.fits) else {
             self.inner.security_log.note(Event::LoginFailed, source, "password", &login.username, &origin.request_id);
-            if let Some(user) = &user {
-                self.remember(user, place, Some(LoginFailure::Password), now).await?;
+            if let Some(user) = user {
+                // Not waited for, for the same reason.
+                let engine = self.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = engine.remember(&user, place, Some(LoginFailure::Password), now).await {
+                        tracing::error!(%error, "a failed login can't be added to the history");
+                    }
+                });
             }
             self.note_failure(origin, &login.username, now).await;
-            return Err(Problem::unauthenticated("The name or the password is not right.").into());
+            return Err(wrong().into());
         };
         if let Err(refused) = refuse_suspended(user) {
             self.remember(user, place, Some(LoginFailure::Suspended), now).await?;
             return Err(refused.into());
         }
         self.inner.guard.succeeded(source, &login.username);
-        if checked.outdated {
-            let (id, hash) = (user.id, password::hash(login.password).await?);
-            self.inner.db.write(move |tx| tx.rehash_password(id, &hash)).await?;
-        }
-        let record = self.remember(user, place.clone(), None, now).await?;
+        let renewed = if checked.outdated { Some(password::hash(login.password).await?) } else { None };
+        let verified = Verified { user, hash, renewed };
+        let begun = self.begin_session(verified, place.clone(), attempt.session, now).await?;
+        let record = self.remember(user, place, None, now).await?;
         if record.alert {
             self.tell_new_place(origin, user, &record).await;
         }
-        self.begin_session(user, place, attempt.session, now).await
+        Ok(begun)
     }
 
     /// Asks for the password once more, unless a token asks: a session alone gets nothing that outlives it. `field` names the
@@ -92,6 +107,20 @@ impl Engine {
         if caller.via == "token" {
             return Ok(());
         }
+        self.confirm(origin, caller, field, password).await
+    }
+
+    /// Asks for the password once more, whoever asks. `field` names the input.
+    ///
+    /// # Errors
+    /// As [`Engine::step_up`].
+    pub(crate) async fn confirm(
+        &self,
+        origin: &Origin,
+        caller: &Caller,
+        field: &str,
+        password: Option<String>,
+    ) -> Result<(), EngineError> {
         let now = Timestamp::now();
         self.refuse_if_locked(&origin.source, &caller.username, true, now)?;
         let user = self.user_by_name(&caller.username).await?;
@@ -100,7 +129,7 @@ impl Engine {
         let Some(password) = password.filter(|text| !text.is_empty()) else {
             return Err(Problem::invalid(field, "this needs your password once more; give it").into());
         };
-        if password::verify(password, hash).await?.fits {
+        if password::verify(password, hash, true).await?.fits {
             return Ok(());
         }
         let (log, source) = (&self.inner.security_log, &origin.source);
@@ -111,11 +140,12 @@ impl Engine {
 
     async fn begin_session(
         &self,
-        user: &StoredUser,
+        verified: Verified<'_>,
         place: Place,
         before: Option<String>,
         now: Timestamp,
     ) -> Result<(Caller, String), EngineError> {
+        let Verified { user, hash, renewed } = verified;
         let (_, longest) = durations(user.role);
         let session = secret::random_hex(32);
         let new = NewSession {
@@ -130,9 +160,16 @@ impl Engine {
         caller.session = Some(new.secret_hash.clone());
         caller.session_id = Some(new.id);
         let account = user.account_id;
-        self.inner
+        let begun: Result<(), EngineError> = self
+            .inner
             .db
             .write(move |tx| {
+                // Comparing took a while: who was suspended or got another password meanwhile does not get in.
+                let now_there = tx.user(new.user)?.filter(|user| user.password_hash == hash).ok_or_else(wrong)?;
+                refuse_suspended(&now_there)?;
+                if let Some(renewed) = renewed {
+                    tx.rehash_password(new.user, &renewed)?;
+                }
                 if let Some(before) = before {
                     tx.delete_session(&secret::hash(&before))?;
                 }
@@ -141,10 +178,10 @@ impl Engine {
                     None => SESSIONS,
                 };
                 tx.keep_sessions(new.user, allowed - 1)?;
-                tx.insert_session(&new, now)
+                Ok(tx.insert_session(&new, now)?)
             })
-            .await?;
-        Ok((caller, session))
+            .await;
+        begun.map(|()| (caller, session))
     }
 
     async fn remember(
@@ -175,6 +212,10 @@ impl Engine {
     pub(super) async fn note_failure(&self, origin: &Origin, name: &str, now: Timestamp) {
         let Some(lockout) = self.inner.guard.failed(&origin.source, name, now) else { return };
         self.inner.security_log.note(Event::LockedOut, &origin.source, "failures", name, &origin.request_id);
+        // Within the bound of refusals: with enough names and addresses lockouts would fill the trail too.
+        if !self.inner.audit.admits_refusal(By::Stranger(&origin.source), "session.lockout", "lockout") {
+            return;
+        }
         let detail = format!("{} failed attempts; the address waits {} seconds", lockout.failures, lockout.seconds);
         self.tell_trail(origin, "session.lockout", name, None, detail).await;
     }

@@ -72,6 +72,18 @@ fn durations(role: Role) -> (SignedDuration, SignedDuration) {
     }
 }
 
+/// Refuses a caller whose rights are bounded to make a login: whoever has its password has all the rights of that login, from
+/// everywhere and for ever.
+pub(crate) fn refuse_lasting(caller: &Caller) -> Result<(), Problem> {
+    let ends = caller.via != "session" && caller.expires_at.is_some();
+    if caller.limited_to.is_some() || caller.networks.is_some() || ends {
+        let detail =
+            "A token with scopes, networks or an expiry, and a JWT, set no password; use another token, or a session.";
+        return Err(Problem::forbidden(detail));
+    }
+    Ok(())
+}
+
 fn refuse_suspended(user: &StoredUser) -> Result<(), Problem> {
     if user.suspended {
         return Err(Problem::forbidden("This account is suspended. Please ask your provider."));

@@ -10,11 +10,14 @@ use crate::secret::{self, ApiToken};
 use crate::security_log::Event;
 use jiff::{SignedDuration, Timestamp};
 use wcp360_api::Permission;
+use wcp360_store::Tx;
 use wcp360_store::tokens::StoredToken;
 use wcp360_types::api::page::Page;
 use wcp360_types::api::token::{CreateToken, CreatedToken, RotateToken, Token};
 use wcp360_types::{Network, Problem, TokenId};
 
+/// Tokens of one person, those that expired too.
+const MOST: u64 = 100;
 /// Networks of one token.
 const NETWORKS: usize = 32;
 
@@ -25,7 +28,9 @@ impl Engine {
     /// 401 if it is mistyped, unknown or expired; 403 if the account is suspended or the address is none of the token's.
     pub async fn by_token(&self, text: &str, origin: &Origin, uses: bool) -> Result<Caller, EngineError> {
         let unknown = || {
-            self.inner.security_log.note(Event::TokenFailed, &origin.source, "unknown", "-", &origin.request_id);
+            if self.admits_unknown_token(&origin.source) {
+                self.inner.security_log.note(Event::TokenFailed, &origin.source, "unknown", "-", &origin.request_id);
+            }
             Problem::unauthenticated("The token is not known; check it, or make a new one.")
         };
         let token = ApiToken::parse(text).ok_or_else(unknown)?;
@@ -133,7 +138,16 @@ impl Engine {
             uses: 0,
         };
         let (stored, user, secret_hash) = (token.clone(), caller.user_id, secret::hash(&api_token.secret));
-        self.inner.db.write(move |tx| tx.insert_token(&stored, user, &secret_hash)).await?;
+        let by = caller.clone();
+        let inserted = self.inner.db.write(move |tx| {
+            refuse_ended(tx, &by)?;
+            if tx.token_count(user)? >= MOST {
+                let message = format!("you have {MOST} tokens; revoke one that nothing uses first");
+                return Err(Problem::limit_exceeded("name", message).into());
+            }
+            Ok::<_, EngineError>(tx.insert_token(&stored, user, &secret_hash, by.token_id)?)
+        });
+        inserted.await?;
         Ok(CreatedToken { token, secret: api_token.to_string() })
     }
 
@@ -154,19 +168,20 @@ impl Engine {
         refuse_wider(caller, &token)?;
         self.step_up(origin, caller, "password", request.password).await?;
         let (api_token, now) = (ApiToken::renew(id), Timestamp::now());
-        let secret_hash = secret::hash(&api_token.secret);
+        let (by, secret_hash) = (caller.clone(), secret::hash(&api_token.secret));
         let token = self
             .inner
             .db
             .write(move |tx| {
+                refuse_ended(tx, &by)?;
                 tx.rotate_token(user, id, &secret_hash, now)?;
-                tx.token_of(user, id)
+                Ok::<_, EngineError>(tx.token_of(user, id)?)
             })
             .await?;
         Ok(CreatedToken { token: token.ok_or_else(missing)?, secret: api_token.to_string() })
     }
 
-    /// Removes a token: of the caller, or of the person with this login name.
+    /// Removes a token, with those that it made: of the caller, or of the person with this login name.
     ///
     /// # Errors
     /// There is no such person for the caller, or no such token.
@@ -177,6 +192,17 @@ impl Engine {
             false => Err(Problem::not_found("token", id).into()),
         }
     }
+}
+
+/// Refuses who was let in with what has ended meanwhile: a password that was reset ends sessions, and nothing that lasts may be
+/// made by one of them at the last moment.
+fn refuse_ended(tx: &mut Tx<'_>, caller: &Caller) -> Result<(), EngineError> {
+    let there = match (caller.session_id, caller.token_id) {
+        (Some(id), _) => tx.session_by_id(id)?.is_some(),
+        (None, Some(id)) => tx.token(id)?.is_some(),
+        (None, None) => true,
+    };
+    if there { Ok(()) } else { Err(Problem::unauthenticated("Your login has ended; log in again.").into()) }
 }
 
 /// Permissions by name. A scope that this version does not know gives nothing.

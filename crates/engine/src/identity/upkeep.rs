@@ -1,4 +1,4 @@
-//! What has to be done about identities now and then: write what was counted, forget what is over, finish rotations.
+//! What has to be done now and then: write what was counted, forget what is over, finish rotations.
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -8,6 +8,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 const EVERY: Duration = Duration::from_secs(60);
+/// How long a request with an idempotency key can be repeated.
+const REPEATABLE: SignedDuration = SignedDuration::from_hours(24);
+/// Jobs that are forgotten in one transaction.
+const JOBS_AT_ONCE: u32 = 500;
 /// How long the login history goes back.
 const HISTORY: SignedDuration = SignedDuration::from_hours(24 * 90);
 
@@ -33,6 +37,7 @@ impl Engine {
         for (what, done) in [
             ("uses of tokens", self.write_all_uses(now).await),
             ("old sessions and logins", self.forget_what_is_over(now).await),
+            ("old jobs", self.forget_old_jobs(now).await),
             ("sealed values", self.finish_rotation(now).await),
         ] {
             if let Err(error) = done {
@@ -50,6 +55,16 @@ impl Engine {
         let work = move |tx: &mut wcp360_store::Tx<'_>| {
             tx.purge_sessions(now)?;
             tx.purge_logins(now - HISTORY).map(|_| ())
+        };
+        Ok(self.inner.db.write(work).await?)
+    }
+
+    /// A batch at a time, so that others get their turn: what is left is for the next minute.
+    pub(crate) async fn forget_old_jobs(&self, now: Timestamp) -> Result<(), EngineError> {
+        let before = now - SignedDuration::from_hours(24 * i64::from(self.inner.settings.keep_jobs_days));
+        let work = move |tx: &mut wcp360_store::Tx<'_>| {
+            tx.purge_keys(now - REPEATABLE)?;
+            tx.purge_jobs(before, JOBS_AT_ONCE).map(|_| ())
         };
         Ok(self.inner.db.write(work).await?)
     }

@@ -3,6 +3,8 @@
 use crate::caller::{Caller, Origin};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::identity::refuse_lasting;
+use crate::place::is_local;
 use crate::{identity, password};
 use jiff::Timestamp;
 use wcp360_store::users::StoredUser;
@@ -15,8 +17,15 @@ impl Engine {
     /// Makes an administrator or reseller.
     ///
     /// # Errors
-    /// A name that is taken or not one, a weak password, a role that the caller may not give.
-    pub async fn create_user(&self, caller: &Caller, request: CreateUser) -> Result<User, EngineError> {
+    /// A name that is taken or not one, a weak password, a role that the caller may not give; in a session, the caller's
+    /// own password is not right.
+    pub async fn create_user(
+        &self,
+        origin: &Origin,
+        caller: &Caller,
+        request: CreateUser,
+    ) -> Result<User, EngineError> {
+        refuse_lasting(caller)?;
         identity::check_login_name("username", &request.username)?;
         password::check("password", &request.password, &request.username)?;
         match request.role {
@@ -31,6 +40,7 @@ impl Engine {
         if request.max_accounts.is_some() && request.role != Role::Reseller {
             return Err(Problem::invalid("max_accounts", "only a reseller has this limit; leave it out").into());
         }
+        self.step_up(origin, caller, "current_password", request.current_password).await?;
         let now = Timestamp::now();
         let user = StoredUser {
             id: UserId::new(),
@@ -84,19 +94,21 @@ impl Engine {
         name: &str,
         request: SetPassword,
     ) -> Result<(), EngineError> {
-        if caller.limited_to.is_some() {
-            // Who sets a password can log in with it, and then has all the rights that a limited token was not given.
-            return Err(
-                Problem::forbidden("A limited token sets no password; use an unlimited one, or a session.").into()
-            );
-        }
+        refuse_lasting(caller)?;
         let user = self.user_by_name(name).await?;
         let user = match user {
             Some(user) if user.id == caller.user_id => {
+                // Who reads the installation's own token on the machine has forgotten the password, and is root there.
+                let by_root = caller.role == Role::Root && caller.via == "token" && is_local(&origin.source);
+                if !by_root {
+                    self.confirm(origin, caller, "current_password", request.current_password).await?;
+                }
+                user
+            }
+            Some(user) if self.administers(caller, &user).await? => {
                 self.step_up(origin, caller, "current_password", request.current_password).await?;
                 user
             }
-            Some(user) if self.administers(caller, &user).await? => user,
             _ => return Err(Problem::not_found("user", name).into()),
         };
         password::check("password", &request.password, &user.username)?;

@@ -33,7 +33,6 @@ pub(crate) async fn logout(call: Call) -> Answer {
 }
 
 pub(crate) async fn jwt(call: Call) -> Answer {
-    // Nothing to say is a body of nothing.
-    let request: MintJwt = if call.body.is_empty() { MintJwt::default() } else { call.body()? };
+    let request: MintJwt = call.maybe_body()?;
     Ok(Reply::created(&call.engine().mint_jwt(call.caller()?, &request)?))
 }

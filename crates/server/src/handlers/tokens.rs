@@ -18,8 +18,7 @@ pub(crate) async fn create(call: Call) -> Answer {
 
 pub(crate) async fn rotate(call: Call) -> Answer {
     let id: TokenId = call.param("token")?;
-    // Nothing to say is a body of nothing.
-    let request: RotateToken = if call.body.is_empty() { RotateToken::default() } else { call.body()? };
+    let request: RotateToken = call.maybe_body()?;
     Ok(Reply::ok(&call.engine().rotate_token(&call.origin, call.caller()?, id, request).await?))
 }
 

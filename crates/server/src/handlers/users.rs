@@ -13,7 +13,7 @@ pub(crate) async fn list(call: Call) -> Answer {
 
 pub(crate) async fn create(call: Call) -> Answer {
     let request: CreateUser = call.body()?;
-    Ok(Reply::created(&call.engine().create_user(call.caller()?, request).await?))
+    Ok(Reply::created(&call.engine().create_user(&call.origin, call.caller()?, request).await?))
 }
 
 pub(crate) async fn delete(call: Call) -> Answer {
@@ -85,8 +85,7 @@ pub(crate) async fn set_limits(call: Call) -> Answer {
 }
 
 pub(crate) async fn suspend(call: Call) -> Answer {
-    // Nothing to say is a body of nothing.
-    let request: SuspendAccount = if call.body.is_empty() { SuspendAccount::default() } else { call.body()? };
+    let request: SuspendAccount = call.maybe_body()?;
     let (name, how): (String, _) = (call.param("user")?, call.job_request()?);
     let outcome = call.engine().suspend_reseller(call.caller()?, &name, request.reason, how).await?;
     call.bulk_outcome(outcome)

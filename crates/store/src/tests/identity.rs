@@ -151,7 +151,7 @@ async fn sec_03_tokens_keep_networks_uses_and_a_new_secret() {
         };
         write(&db, move |tx| {
             tx.insert_user(&person, now)?;
-            tx.insert_token(&token, owner, "hash")?;
+            tx.insert_token(&token, owner, "hash", None)?;
             tx.count_token_uses(id, 7, "203.0.113.9", now)?;
             tx.count_token_uses(id, 3, "203.0.113.9", now)
         })

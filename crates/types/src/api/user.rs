@@ -21,6 +21,10 @@ pub struct CreateUser {
     /// For a reseller: how many accounts it may have at most; absent means no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_accounts: Option<u64>,
+    /// Your own current password: needed in a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub current_password: Option<String>,
 }
 
 /// Somebody who can log in.
@@ -54,7 +58,7 @@ pub struct User {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetPassword {
-    /// Your own current password, when you change your own in a session.
+    /// Your own current password: needed in a session, and always when you change your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub current_password: Option<String>,
