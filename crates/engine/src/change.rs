@@ -73,6 +73,15 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether a suspended account would be active after it.
+    pub(crate) fn lifts_suspension(&self) -> bool {
+        match self {
+            Change::Unsuspend => true,
+            Change::Restore { manifests, .. } => manifests.account.status == AccountStatus::Active,
+            _ => false,
+        }
+    }
+
     /// The manifests after the change; `None`: no account.
     ///
     /// # Errors

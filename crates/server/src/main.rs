@@ -107,8 +107,12 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
     let metrics = observe::install()?;
     let (stop, stopping) = watch::channel(false);
     let sockets = ws::Sockets::new(stopping.clone());
-    let app =
-        Arc::new(call::App { engine: engine.clone(), metrics: metrics.clone(), sockets: sockets.clone(), node: Default::default() });
+    let app = Arc::new(call::App {
+        engine: engine.clone(),
+        metrics: metrics.clone(),
+        sockets: sockets.clone(),
+        node: Default::default(),
+    });
     let router = routes::router(app);
 
     let workers = tokio::spawn({

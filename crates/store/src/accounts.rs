@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use wcp360_types::api::account::{Account, AccountDetail, AccountFilter, AccountState};
 use wcp360_types::api::page::Page;
 use wcp360_types::manifest::{DomainKind, ManifestSet};
-use wcp360_types::{AccountId, Domain, EmailAddress, JobId, PackageName, Revision, UserId, Username};
+use wcp360_types::{AccountId, Domain, EmailAddress, JobId, PackageName, Revision, Role, UserId, Username};
 
 /// An account as the index knows it, for the services of core.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct StoredAccount {
     pub owner_id: UserId,
     /// What it is now.
     pub state: AccountState,
+    /// The role of who suspended it last, whether it is suspended now or not.
+    pub suspended_by: Option<Role>,
     /// The package it was given.
     pub package: PackageName,
     /// The version of the package.
@@ -93,6 +95,7 @@ fn stored(row: &Row) -> Result<StoredAccount, StoreError> {
         state: state(&text).map_err(|reason| StoreError::Corrupt { table: "accounts", row: text, reason })?,
         package: c.parsed("package")?,
         package_version: c.count("package_version")? as u32,
+        suspended_by: c.maybe_parsed("suspended_by")?,
         revision: c.maybe_parsed("revision")?,
         manifests: c.maybe_json("manifests")?,
     })
@@ -123,7 +126,7 @@ impl Tx<'_> {
         cursor: Option<&str>,
     ) -> Result<Page<Account>, StoreError> {
         // Only the conditions in use are in the statement, so that each form has its index.
-        let mut conditions = scope.condition("a.id").replace("owner_id", "a.owner_id");
+        let mut conditions = scope.condition("a.id", "a.owner_id");
         if filter.search.is_some() {
             conditions += " AND (a.username LIKE $4 OR a.primary_domain LIKE $4)";
         } else {
@@ -158,7 +161,7 @@ impl Tx<'_> {
 
     /// An account in a scope, with its manifests.
     pub fn account_detail(&mut self, scope: Scope, name: &Username) -> Result<Option<AccountDetail>, StoreError> {
-        let condition = scope.condition("a.id").replace("owner_id", "a.owner_id");
+        let condition = scope.condition("a.id", "a.owner_id");
         let sql = format!(
             "SELECT {COLUMNS}, a.manifests, o.username AS owner, \
              (SELECT COUNT(*) FROM domains d WHERE d.account_id = a.id) AS domains \
@@ -171,8 +174,10 @@ impl Tx<'_> {
 
     /// An account in a scope, for the services of core.
     pub fn account(&mut self, scope: Scope, name: &Username) -> Result<Option<StoredAccount>, StoreError> {
-        let condition = scope.condition("a.id").replace("owner_id", "a.owner_id");
-        let sql = format!("SELECT {COLUMNS}, a.manifests FROM accounts a WHERE a.username = $2 AND {condition}");
+        let condition = scope.condition("a.id", "a.owner_id");
+        let sql = format!(
+            "SELECT {COLUMNS}, a.manifests, a.suspended_by FROM accounts a WHERE a.username = $2 AND {condition}"
+        );
         self.query_opt(&sql, params![scope.key(), name.as_str()])?.as_ref().map(stored).transpose()
     }
 
@@ -300,6 +305,13 @@ impl Tx<'_> {
     pub fn set_account_state(&mut self, id: AccountId, state: AccountState) -> Result<(), StoreError> {
         let sql = "UPDATE accounts SET state = $2 WHERE id = $1";
         self.execute(sql, params![id, state.as_str()])?;
+        Ok(())
+    }
+
+    /// Notes who suspended an account.
+    pub fn set_suspended_by(&mut self, id: AccountId, role: Option<Role>) -> Result<(), StoreError> {
+        let sql = "UPDATE accounts SET suspended_by = $2 WHERE id = $1";
+        self.execute(sql, params![id, role.map(Role::as_str)])?;
         Ok(())
     }
 

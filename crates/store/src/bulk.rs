@@ -2,6 +2,7 @@
 
 use crate::db::{Param, Row, params};
 use crate::row::{columns, decode_cursor, page};
+use crate::schedules::by_admins;
 use crate::{Scope, StoreError, Tx};
 use jiff::Timestamp;
 use wcp360_types::api::bulk::{Bulk, BulkAction, BulkItem, BulkItemState, BulkState};
@@ -139,9 +140,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Bulk changes that were not gone through to the end.
-    pub fn open_bulks(&mut self) -> Result<Vec<StoredBulk>, StoreError> {
-        self.query(&format!("{STORED} WHERE open = 1 ORDER BY id LIMIT 100"), &[])?.iter().map(stored).collect()
+    /// Bulk changes that were not gone through to the end, of all or of administrators only.
+    pub fn open_bulks(&mut self, of_admins: bool) -> Result<Vec<StoredBulk>, StoreError> {
+        let sql = format!("{STORED} WHERE open = 1 AND {} ORDER BY id LIMIT 100", by_admins(of_admins));
+        self.query(&sql, &[])?.iter().map(stored).collect()
     }
 
     /// A bulk change as the engine needs it.

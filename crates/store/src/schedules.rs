@@ -6,7 +6,7 @@ use crate::{Scope, StoreError, Tx};
 use jiff::Timestamp;
 use wcp360_types::api::page::Page;
 use wcp360_types::api::schedule::Schedule;
-use wcp360_types::{AccountId, JobId, ScheduleId, UserId, Username};
+use wcp360_types::{AccountId, JobId, ScheduleId, TokenId, UserId, Username};
 
 /// A schedule to be kept.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct NewSchedule {
     pub owner_id: UserId,
     /// Who asked.
     pub actor_id: UserId,
+    /// With which token, if it was one.
+    pub token_id: Option<TokenId>,
     /// The change, as JSON.
     pub change: String,
 }
@@ -32,6 +34,10 @@ pub struct DueSchedule {
     pub account: Username,
     /// Who asked.
     pub actor_id: UserId,
+    /// With which token, if it was one.
+    pub token_id: Option<TokenId>,
+    /// How often in a row it was refused before.
+    pub refusals: u64,
     /// Operation id.
     pub operation: String,
     /// The change, as JSON.
@@ -60,9 +66,14 @@ fn shown(row: &Row) -> Result<Schedule, StoreError> {
     })
 }
 
+/// A condition over `actor_id`: everything, or only what administrators asked for.
+pub(crate) fn by_admins(only: bool) -> &'static str {
+    if only { "actor_id IN (SELECT id FROM users WHERE role IN ('root', 'admin'))" } else { "1 = 1" }
+}
+
 /// The scope over the columns of `schedules`.
 fn visible(scope: Scope) -> String {
-    scope.condition("s.account_id").replace("owner_id", "s.owner_id")
+    scope.condition("s.account_id", "s.owner_id")
 }
 
 impl Tx<'_> {
@@ -72,7 +83,7 @@ impl Tx<'_> {
     /// The database's; so for all functions of this module.
     pub fn insert_schedule(&mut self, new: &NewSchedule) -> Result<(), StoreError> {
         let sql = "INSERT INTO schedules (id, name, account_id, account, owner_id, actor_id, operation, change, cron, \
-                   next_run, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                   next_run, created_at, token_id, refusals) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0)";
         let s = &new.shown;
         let values = params![
             s.id,
@@ -86,6 +97,7 @@ impl Tx<'_> {
             s.cron.as_deref(),
             s.next_run,
             s.created_at,
+            new.token_id,
         ];
         self.execute(sql, values)?;
         Ok(())
@@ -114,15 +126,17 @@ impl Tx<'_> {
 
     /// Forgets a schedule; whether there was one in the scope.
     pub fn delete_schedule(&mut self, scope: Scope, id: ScheduleId) -> Result<bool, StoreError> {
-        let sql = format!("DELETE FROM schedules WHERE {} AND id = $2", scope.condition("account_id"));
+        let sql = format!("DELETE FROM schedules WHERE {} AND id = $2", scope.condition("account_id", "owner_id"));
         Ok(self.execute(&sql, params![scope.key(), id])? > 0)
     }
 
-    /// Schedules whose time has come; where several processes share a database, each goes to one of them.
-    pub fn due_schedules(&mut self, now: Timestamp) -> Result<Vec<DueSchedule>, StoreError> {
+    /// Schedules whose time has come, all or those of administrators only; where several processes share a database, each goes
+    /// to one of them.
+    pub fn due_schedules(&mut self, of_admins: bool, now: Timestamp) -> Result<Vec<DueSchedule>, StoreError> {
+        let whose = by_admins(of_admins);
         let sql = format!(
-            "SELECT id, account, actor_id, operation, change, cron FROM schedules WHERE next_run <= $1 \
-             ORDER BY next_run LIMIT 100 {}",
+            "SELECT id, account, actor_id, token_id, refusals, operation, change, cron FROM schedules \
+             WHERE next_run <= $1 AND {whose} ORDER BY next_run LIMIT 100 {}",
             self.skip_locked()
         );
         let rows = self.query(&sql, params![now])?;
@@ -133,6 +147,8 @@ impl Tx<'_> {
                     id: c.parsed("id")?,
                     account: c.parsed("account")?,
                     actor_id: c.parsed("actor_id")?,
+                    token_id: c.maybe_parsed("token_id")?,
+                    refusals: c.count("refusals")?,
                     operation: c.text("operation")?,
                     change: c.text("change")?,
                     cron: c.maybe_text("cron")?,
@@ -153,15 +169,17 @@ impl Tx<'_> {
             Ok(job) => (Some(job), None),
             Err(error) => (None, Some(error)),
         };
-        let sql = "UPDATE schedules SET last_run = $2, last_job = COALESCE($3, last_job), last_error = $4, next_run = $5 \
-                   WHERE id = $1";
+        let sql = "UPDATE schedules SET last_run = $2, last_job = COALESCE($3, last_job), last_error = $4, next_run = $5, \
+                   refusals = CASE WHEN $3 IS NULL THEN refusals + 1 ELSE 0 END WHERE id = $1";
         self.execute(sql, params![id, now, job, error, next])?;
         Ok(())
     }
 
-    /// When the next schedule is due.
-    pub fn next_schedule(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        let row = self.query_one("SELECT MIN(next_run) AS at FROM schedules WHERE next_run IS NOT NULL", &[])?;
+    /// When the next schedule is due, of all or of administrators only.
+    pub fn next_schedule(&mut self, of_admins: bool) -> Result<Option<Timestamp>, StoreError> {
+        let whose = by_admins(of_admins);
+        let sql = format!("SELECT MIN(next_run) AS at FROM schedules WHERE next_run IS NOT NULL AND {whose}");
+        let row = self.query_one(&sql, &[])?;
         columns("schedules", &row).maybe_time("at")
     }
 }

@@ -14,12 +14,12 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// A condition over the columns `owner_id` and `account` (the column that holds the account's id), with `$1` bound to
+    /// A condition over the columns that hold the account's id and its owner's, with `$1` bound to
     /// [`Scope::key`]. All three forms use `$1`, so that statements can number their own parameters from `$2`.
-    pub(crate) fn condition(&self, account: &str) -> String {
+    pub(crate) fn condition(&self, account: &str, owner: &str) -> String {
         match self {
             Scope::All => "$1 = ''".into(),
-            Scope::Owner(_) => "owner_id = $1".into(),
+            Scope::Owner(_) => format!("{owner} = $1"),
             Scope::Account(_) => format!("{account} = $1"),
         }
     }

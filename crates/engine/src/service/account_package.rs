@@ -4,6 +4,7 @@ use super::accounts::new_password;
 use super::allot::{self, Gift};
 use super::queue::{JobRequest, Outcome, panel_job};
 use super::reserve::{With, visible_package};
+use crate::allowance;
 use crate::caller::Caller;
 use crate::change::Change;
 use crate::cloning::cloned;
@@ -73,11 +74,7 @@ impl Engine {
         request: CloneAccount,
         how: JobRequest,
     ) -> Result<Outcome, EngineError> {
-        policy::check_name("primary_domain", &request.primary_domain, &self.inner.settings.hostname)?;
-        for (position, new) in request.domains.iter().enumerate() {
-            policy::check_name(&format!("domains[{position}].to"), &new.to, &self.inner.settings.hostname)?;
-        }
-        let password_hash = new_password(request.password.as_deref(), &request.username, how.dry_run).await?;
+        let password_hash = new_password(caller, request.password.as_deref(), &request.username, how.dry_run).await?;
         let (by, wanted, asked) = (caller.clone(), source.clone(), request.owner.clone());
         let found = self.inner.db.read(move |tx| {
             let account = tx.account(by.scope(), &wanted)?.ok_or_else(|| Problem::not_found("account", &wanted))?;
@@ -86,10 +83,15 @@ impl Engine {
                 None => tx.user(account.owner_id)?.map(|user| user.username),
             };
             let set = account.manifests.ok_or_else(|| Problem::conflict("The account is being created; wait."))?;
-            Ok::<_, EngineError>((set, owner))
+            // What that account has may be withdrawn by now, or less.
+            let chosen = visible_package(tx, &by, &set.account.package)?;
+            Ok::<_, EngineError>((set, owner, chosen))
         });
-        let (set, owner) = found.await?;
-        let manifests = cloned(&set, &request, Timestamp::now())?;
+        let (set, owner, (package, version, content)) = found.await?;
+        let mut manifests = cloned(&set, &request, Timestamp::now())?;
+        let given = manifests.limits.overrides.over(&content);
+        allowance::give(&mut manifests, &package, version, &given);
+        manifests.validate().map_err(|e| Problem::invalid(&e.field, e.error.to_string()))?;
         let change = Change::Create { manifests: Box::new(manifests) };
         let with = With { owner, password_hash, if_match: None };
         self.change(caller, request.username, change, with, how).await

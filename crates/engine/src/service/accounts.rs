@@ -7,6 +7,7 @@ use crate::caller::Caller;
 use crate::change::Change;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::identity::refuse_lasting;
 use crate::{password, policy};
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
@@ -27,8 +28,7 @@ impl Engine {
         request: CreateAccount,
         how: JobRequest,
     ) -> Result<Outcome, EngineError> {
-        policy::check_name("primary_domain", &request.primary_domain, &self.inner.settings.hostname)?;
-        let password_hash = new_password(request.password.as_deref(), &request.username, how.dry_run).await?;
+        let password_hash = new_password(caller, request.password.as_deref(), &request.username, how.dry_run).await?;
         let (by, wanted) = (caller.clone(), request.clone());
         let chosen = self.inner.db.read(move |tx| {
             let owner = owner_of(tx, &by, wanted.owner.as_deref())?;
@@ -56,7 +56,6 @@ impl Engine {
         reason: Option<String>,
         how: JobRequest,
     ) -> Result<Outcome, EngineError> {
-        check_reason(reason.as_deref())?;
         self.change_account(caller, name, Change::Suspend { reason }, how).await
     }
 
@@ -97,7 +96,6 @@ impl Engine {
         request: AddDomain,
         how: JobRequest,
     ) -> Result<Outcome, EngineError> {
-        policy::check_name("domain", &request.domain, &self.inner.settings.hostname)?;
         self.change_account(caller, name, Change::AddDomain { request }, how).await
     }
 
@@ -136,7 +134,8 @@ impl Engine {
         how: JobRequest,
     ) -> Result<Outcome, EngineError> {
         let (by, wanted, planned) = (caller.clone(), name.clone(), change.clone());
-        let reserving = move |tx: &mut Tx<'_>, job| reserve(tx, &by, &wanted, &planned, with, job);
+        let panel = self.inner.settings.hostname.clone();
+        let reserving = move |tx: &mut Tx<'_>, job| reserve(tx, &panel, &by, &wanted, &planned, with, job);
         self.queue_or_plan(caller, name, change, how, reserving).await
     }
 
@@ -158,22 +157,14 @@ impl Engine {
 
 /// The hash of a new account's password, if it gets one.
 pub(super) async fn new_password(
+    caller: &Caller,
     password: Option<&str>,
     name: &Username,
     dry_run: bool,
 ) -> Result<Option<String>, EngineError> {
     let Some(text) = password else { return Ok(None) };
+    refuse_lasting(caller)?;
     password::check("password", text, name.as_str())?;
     // A plan must not cost a hash.
     Ok(if dry_run { None } else { Some(password::hash(text.to_owned()).await?) })
-}
-
-/// A reason is one line that an account's owner can read.
-pub(super) fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
-    match reason {
-        Some(reason) if reason.chars().count() > 200 || reason.chars().any(char::is_control) => {
-            Err(Problem::invalid("reason", "use one line of 200 characters at most"))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,7 +1,8 @@
 //! Changes of many accounts at once (TEN-05): written down in one transaction, then a job for each account, some accounts per
 //! transaction, so that others come in between. What is not finished when a process ends is gone on with by the next.
 
-use super::queue::{JobRequest, accepted, queue};
+use super::node::maintenance;
+use super::queue::{JobRequest, accepted, queue, repeated};
 use super::reserve::{With, reserve, visible_package};
 use crate::caller::{Caller, Origin};
 use crate::change::Change;
@@ -95,7 +96,6 @@ impl Engine {
         only("package", request.package.is_some(), BulkAction::ChangePackage)?;
         only("keep_excess", request.keep_excess, BulkAction::ChangePackage)?;
         only("reason", request.reason.is_some(), BulkAction::Suspend)?;
-        super::accounts::check_reason(request.reason.as_deref())?;
         let change = match request.action {
             BulkAction::Suspend => Change::Suspend { reason: request.reason.clone() },
             BulkAction::Unsuspend => Change::Unsuspend,
@@ -124,13 +124,15 @@ impl Engine {
     where
         F: FnOnce(&mut Tx<'_>, BulkId) -> Result<Vec<Username>, EngineError> + Send + 'static,
     {
-        let (by, id) = (caller.clone(), BulkId::new());
+        let (by, id, panel) = (caller.clone(), BulkId::new(), self.inner.settings.hostname.clone());
+        // What fits no account is told before any is looked at.
+        new.change.check(&panel)?;
         if how.dry_run {
             // All in one go, as what one account is given counts for the next; and nothing of it is kept.
             let plan = move |tx: &mut Tx<'_>| {
                 tx.lock_names()?;
                 let names = choose(tx, id)?;
-                plan(tx, &by, &new.change, names)
+                plan(tx, &panel, &by, &new.change, names)
             };
             return self.inner.db.rehearse(plan).await.map(BulkOutcome::Planned);
         }
@@ -187,10 +189,14 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub(crate) async fn advance_bulks(&self) -> Result<bool, EngineError> {
-        let open = self.inner.db.read(|tx| tx.open_bulks()).await?;
+        let open = self.inner.db.read(|tx| {
+            let of_admins = maintenance(tx)?.enabled;
+            tx.open_bulks(of_admins)
+        });
+        let open = open.await?;
         for bulk in &open {
-            let id = bulk.id;
-            self.inner.db.write(move |tx| advance(tx, id)).await?;
+            let (id, panel) = (bulk.id, self.inner.settings.hostname.clone());
+            self.inner.db.write(move |tx| advance(tx, &panel, id)).await?;
             self.inner.work.notify_one();
             self.inner.audit.mirror_soon();
         }
@@ -246,10 +252,16 @@ fn bounded(names: Vec<Username>) -> Result<Vec<Username>, EngineError> {
     Ok(names)
 }
 
-fn plan(tx: &mut Tx<'_>, by: &Caller, change: &Change, names: Vec<Username>) -> Result<BulkPlan, EngineError> {
+fn plan(
+    tx: &mut Tx<'_>,
+    panel: &str,
+    by: &Caller,
+    change: &Change,
+    names: Vec<Username>,
+) -> Result<BulkPlan, EngineError> {
     let mut items = Vec::with_capacity(names.len());
     for account in names {
-        items.push(match reserve(tx, by, &account, change, With::default(), JobId::new()) {
+        items.push(match reserve(tx, panel, by, &account, change, With::default(), JobId::new()) {
             Ok(_) => BulkPlanItem { account, fits: true, error: None, errors: Vec::new() },
             Err(EngineError::Problem(problem)) => {
                 BulkPlanItem { account, fits: false, error: Some(problem.detail), errors: problem.errors }
@@ -262,7 +274,7 @@ fn plan(tx: &mut Tx<'_>, by: &Caller, change: &Change, names: Vec<Username>) -> 
 }
 
 /// Queues the jobs of the next accounts.
-fn advance(tx: &mut Tx<'_>, id: BulkId) -> Result<(), EngineError> {
+fn advance(tx: &mut Tx<'_>, panel: &str, id: BulkId) -> Result<(), EngineError> {
     tx.lock_names()?;
     let Some(bulk) = tx.stored_bulk(id)? else { return Ok(()) };
     let who = tx.user(bulk.actor_id)?.filter(|user| !user.suspended);
@@ -270,6 +282,10 @@ fn advance(tx: &mut Tx<'_>, id: BulkId) -> Result<(), EngineError> {
         return Ok(tx.refuse_pending_items(id, "who asked for it may not do so any more")?);
     };
     let by = Caller::new(&who, "bulk", None);
+    // The rest waits until maintenance is over.
+    if !by.is_admin() && maintenance(tx)?.enabled {
+        return Ok(());
+    }
     let how = JobRequest {
         operation: match bulk.action {
             BulkAction::Suspend => "accounts.suspend",
@@ -288,7 +304,7 @@ fn advance(tx: &mut Tx<'_>, id: BulkId) -> Result<(), EngineError> {
     };
     for name in tx.take_bulk_items(id, CHUNK)? {
         let (job, now) = (JobId::new(), Timestamp::now());
-        match reserve(tx, &by, &name, &change, With::default(), job) {
+        match reserve(tx, panel, &by, &name, &change, With::default(), job) {
             Ok(target) => {
                 queue(tx, &by, &how, job, target, change.clone(), now)?;
                 tx.append_audit(&accepted(&by, &how, Some(&name), job), now)?;
@@ -336,18 +352,5 @@ fn begun(
         detail: Some(format!("{} of {accounts} accounts, bulk {id}", new.action.as_str())),
         request_id: how.origin.request_id.clone(),
         ..NewAudit::default()
-    }
-}
-
-/// The bulk change that an earlier request with the same key made.
-fn repeated(tx: &mut Tx<'_>, by: &Caller, how: &JobRequest) -> Result<Option<BulkId>, EngineError> {
-    let Some((key, request)) = &how.idempotency else { return Ok(None) };
-    match tx.idempotent(by.user_id, key)? {
-        None => Ok(None),
-        Some((before, bulk)) if before == *request => Ok(Some(bulk)),
-        Some(_) => {
-            let message = "the key was used for another request; use a new one for every new request";
-            Err(Problem::invalid("Idempotency-Key", message).into())
-        }
     }
 }

@@ -14,7 +14,7 @@ use wcp360_store::StoreError;
 use wcp360_store::jobs::LeasedJob;
 use wcp360_types::api::job::{Job, JobAction, JobArtifact, JobState, JobStep, ResolveJob, UndoJob};
 use wcp360_types::manifest::ManifestSet;
-use wcp360_types::{JobId, Problem, Username};
+use wcp360_types::{JobId, Problem, Role, Username};
 
 /// A job with what its steps left.
 struct Known {
@@ -63,6 +63,7 @@ impl Engine {
     /// There is no such job for the caller, or it is over.
     pub async fn cancel_job(&self, caller: &Caller, id: JobId) -> Result<Job, EngineError> {
         let known = self.job_to_act_on(caller, id, JobAction::Cancel).await?;
+        self.refuse_stopping_suspension(caller, &known.stored).await?;
         let now = Timestamp::now();
         if known.shown.state == JobState::Failed {
             let steps = waiting_again(&known.stored.steps);
@@ -216,6 +217,19 @@ impl Engine {
             JobAction::Resolve => format!("Only a failed job is resolved; this one is {state}."),
         };
         Err(Problem::conflict(detail).into())
+    }
+
+    /// An administrator's suspension is not for others to stop, as it is not for them to lift.
+    async fn refuse_stopping_suspension(&self, caller: &Caller, job: &LeasedJob) -> Result<(), EngineError> {
+        let Some(actor) = job.request.actor_id.filter(|_| !caller.is_admin()) else { return Ok(()) };
+        if !matches!(change_of(job), Some(Change::Suspend { .. })) {
+            return Ok(());
+        }
+        let actor = self.inner.db.read(move |tx| tx.user(actor)).await?;
+        if actor.is_some_and(|actor| matches!(actor.role, Role::Root | Role::Admin)) {
+            return Err(Problem::forbidden("An administrator suspends the account; ask them to stop it.").into());
+        }
+        Ok(())
     }
 
     /// Login name of who the job's account belongs or belonged to.

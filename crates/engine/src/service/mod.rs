@@ -12,7 +12,7 @@ mod probe;
 pub(crate) mod queue;
 mod resellers;
 mod reserve;
-mod schedules;
+pub(crate) mod schedules;
 #[cfg(test)]
 mod tests;
 mod users;

@@ -7,7 +7,7 @@ use crate::error::EngineError;
 use crate::work::payload::Payload;
 use jiff::Timestamp;
 use wcp360_store::settings::{DRIFT_REPORT, MAINTENANCE};
-use wcp360_store::{Scope, StoreError};
+use wcp360_store::{Scope, StoreError, Tx};
 use wcp360_types::api::drift::{
     AccountDrift, DriftReport, ManifestsState, NodeDrift, Reconcile, RepairDrift, RepairNode,
 };
@@ -177,8 +177,7 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn maintenance(&self) -> Result<Maintenance, EngineError> {
-        let text = self.inner.db.read(|tx| tx.setting(MAINTENANCE)).await?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+        Ok(self.inner.db.read(maintenance).await?)
     }
 
     /// Switches maintenance on or off.
@@ -191,6 +190,9 @@ impl Engine {
         }
         let text = serde_json::to_string(&request).expect("plain data has a JSON form");
         self.inner.db.write(move |tx| tx.set_setting(MAINTENANCE, &text)).await?;
+        // What was held back goes on.
+        self.inner.clock.notify_one();
+        self.inner.bulks.notify_one();
         Ok(request)
     }
 
@@ -209,4 +211,10 @@ impl Engine {
         let words = if maintenance.message.is_empty() { "Please try again later." } else { &maintenance.message };
         Err(Problem::unavailable(format!("The panel is being maintained; changes have to wait. {words}")).into())
     }
+}
+
+/// Whether only administrators may change something: schedules and bulk changes of others are held back too.
+pub(crate) fn maintenance(tx: &mut Tx<'_>) -> Result<Maintenance, StoreError> {
+    let text = tx.setting(MAINTENANCE)?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }

@@ -221,9 +221,14 @@ fn inherit(
     depth: usize,
 ) -> Result<(), EngineError> {
     for heir in tx.package_heirs(name)? {
-        let gives = heir.spec.over(base);
-        if gives == heir.gives || depth > MAX_DEPTH {
+        let mut gives = heir.spec.over(base);
+        // What is told before a limit is reached goes down with the limit: nobody's package stands in the way of a lower one.
+        gives.soft_limits = gives.soft_limits.within(&gives.limits);
+        if gives == heir.gives {
             continue;
+        }
+        if depth >= MAX_DEPTH {
+            return Err(too_deep().into());
         }
         let problems = gives.problems().into_iter().map(|error| FieldError {
             message: format!("in \"{}\", which extends it: {}", heir.spec.name, error.message),
@@ -260,7 +265,9 @@ fn resolve(tx: &mut Tx<'_>, scope: Scope, spec: &PackageSpec) -> Result<PackageC
 
 fn refuse_cycle(tx: &mut Tx<'_>, spec: &PackageSpec, parent: &StoredPackage) -> Result<(), EngineError> {
     let mut above = parent.spec.extends.clone();
-    for _ in 0..MAX_DEPTH {
+    // Those that extend this one come below it.
+    let below = heirs_below(tx, &spec.name, 0)?;
+    for _ in below..MAX_DEPTH {
         let Some(name) = above else { return Ok(()) };
         if name == spec.name {
             let message =
@@ -269,8 +276,24 @@ fn refuse_cycle(tx: &mut Tx<'_>, spec: &PackageSpec, parent: &StoredPackage) -> 
         }
         above = tx.package_content(Scope::All, &name)?.and_then(|package| package.spec.extends);
     }
+    Err(too_deep().into())
+}
+
+/// How many packages in a row extend this one.
+fn heirs_below(tx: &mut Tx<'_>, name: &PackageName, depth: usize) -> Result<usize, EngineError> {
+    if depth >= MAX_DEPTH {
+        return Ok(depth);
+    }
+    let mut most = depth;
+    for heir in tx.package_heirs(name)? {
+        most = most.max(heirs_below(tx, &heir.spec.name, depth + 1)?);
+    }
+    Ok(most)
+}
+
+fn too_deep() -> Problem {
     let message = format!("{MAX_DEPTH} packages in a row extend each other already; extend one nearer to the first");
-    Err(Problem::invalid("extends", message).into())
+    Problem::invalid("extends", message)
 }
 
 /// A reseller's packages stay within what it may give to one account.

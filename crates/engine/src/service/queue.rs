@@ -6,6 +6,8 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::work::payload::Payload;
 use jiff::Timestamp;
+use std::fmt::Display;
+use std::str::FromStr;
 use wcp360_agent_proto::{AgentErrorCode, PlanRequest};
 use wcp360_store::accounts::StoredAccount;
 use wcp360_store::audit::NewAudit;
@@ -210,12 +212,16 @@ pub(crate) fn accepted(caller: &Caller, how: &JobRequest, account: Option<&Usern
     }
 }
 
-/// The job that an earlier request with the same key made.
-fn repeated(tx: &mut Tx<'_>, caller: &Caller, how: &JobRequest) -> Result<Option<JobId>, EngineError> {
+/// The job or bulk change that an earlier request with the same key made.
+pub(super) fn repeated<I>(tx: &mut Tx<'_>, caller: &Caller, how: &JobRequest) -> Result<Option<I>, EngineError>
+where
+    I: FromStr,
+    I::Err: Display,
+{
     let Some((key, request)) = &how.idempotency else { return Ok(None) };
     match tx.idempotent(caller.user_id, key)? {
         None => Ok(None),
-        Some((before, job)) if before == *request => Ok(Some(job)),
+        Some((before, made)) if before == *request => Ok(Some(made)),
         Some(_) => {
             let message = "the key was used for another request; use a new one for every new request";
             Err(Problem::invalid("Idempotency-Key", message).into())

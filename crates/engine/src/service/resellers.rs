@@ -78,7 +78,6 @@ impl Engine {
         reason: Option<String>,
         how: JobRequest,
     ) -> Result<BulkOutcome, EngineError> {
-        super::accounts::check_reason(reason.as_deref())?;
         let new = NewBulk { action: BulkAction::Suspend, package: None, change: Change::Suspend { reason } };
         let (by, name) = (caller.clone(), name.to_owned());
         let target = name.clone();

@@ -6,7 +6,7 @@ use crate::allowance::{self, domain_limit};
 use crate::caller::Caller;
 use crate::change::{Change, added_kind};
 use crate::error::EngineError;
-use crate::policy::Chosen;
+use crate::policy::{self, Chosen};
 use jiff::Timestamp;
 use wcp360_store::accounts::{NewAccount, StoredAccount};
 use wcp360_store::users::StoredUser;
@@ -17,6 +17,9 @@ use wcp360_types::content::PackageContent;
 use wcp360_types::limits::Limits;
 use wcp360_types::manifest::{DomainKind, ManifestSet};
 use wcp360_types::{AccountId, Domain, JobId, PackageName, Problem, Revision, Role, UserId, Username};
+
+/// Changes of one account that wait at the same time.
+const MOST_WAITING: u64 = 50;
 
 /// What a change is asked for with, besides itself.
 #[derive(Debug, Default)]
@@ -54,6 +57,17 @@ pub(super) fn visible_package(tx: &mut Tx<'_>, caller: &Caller, name: &PackageNa
     Ok((package.spec.name, package.version, package.gives))
 }
 
+/// Refuses a package that the caller may not give any more, or that was changed since: a change waits in a queue, in a bulk
+/// change, or as a job that is tried again months later. Administrators may give what was.
+fn refuse_withdrawn(tx: &mut Tx<'_>, caller: &Caller, name: &PackageName, version: u32) -> Result<(), EngineError> {
+    let (_, newest, _) = visible_package(tx, caller, name)?;
+    if newest != version && !caller.is_admin() {
+        let detail = format!("The package \"{name}\" was changed since; ask for the change again.");
+        return Err(Problem::conflict(detail).into());
+    }
+    Ok(())
+}
+
 /// Refuses a package that is gone by now.
 fn refuse_gone(tx: &mut Tx<'_>, name: &PackageName) -> Result<(), EngineError> {
     match tx.package_content(Scope::All, name)? {
@@ -63,17 +77,26 @@ fn refuse_gone(tx: &mut Tx<'_>, name: &PackageName) -> Result<(), EngineError> {
 }
 
 /// Checks a change against what is there and reserves what it needs. Of an account that exists, what is written is written
-/// last, so that a refusal leaves nothing behind even where others are reserved in the same transaction.
+/// last, so that a refusal leaves nothing behind even where others are reserved in the same transaction. `panel` is the panel's
+/// own name.
 pub(super) fn reserve(
     tx: &mut Tx<'_>,
+    panel: &str,
     caller: &Caller,
     name: &Username,
     change: &Change,
     with: With,
     job: JobId,
 ) -> Result<Target, EngineError> {
+    change.check(panel)?;
     match change {
-        Change::Create { manifests } | Change::BringBack { manifests } => {
+        Change::Create { manifests } => {
+            refuse_withdrawn(tx, caller, &manifests.account.package, manifests.limits.package_version)?;
+            reserve_account(tx, caller, manifests, with, job)
+        }
+        // What it had when it was deleted is not given anew.
+        Change::BringBack { manifests } => {
+            refuse_gone(tx, &manifests.account.package)?;
             reserve_account(tx, caller, manifests, with, job)
         }
         _ => reserve_change(tx, caller, name, change, with.if_match.as_ref(), job),
@@ -91,7 +114,6 @@ fn reserve_account(
     let now = Timestamp::now();
     let owner = owner_of(tx, caller, with.owner.as_deref())?;
     let content = given(set);
-    refuse_gone(tx, &set.account.package)?;
     allot::refuse_more_accounts(tx, &owner)?;
     // A package is within its own ceilings: only what was set for the account can be above.
     if let Some(package) = tx.package_version(&set.account.package, set.limits.package_version)? {
@@ -153,10 +175,16 @@ fn reserve_change(
     if account.state == AccountState::Deleting {
         return Err(Problem::conflict("The account is being deleted.").into());
     }
+    if tx.lane_length(&account.id.to_string())? >= MOST_WAITING {
+        let detail =
+            format!("{MOST_WAITING} changes of the account are waiting already; ask again when some are done.");
+        return Err(Problem::conflict(detail).into());
+    }
     if if_match.is_some() && if_match != account.revision.as_ref() {
         let detail = "The account is not as you saw it; read it again and repeat the change.";
         return Err(Problem::precondition_failed(detail).into());
     }
+    policy::refuse_lifting(&account, change, by.role)?;
     // With other jobs before this one, what it will find is known only when it is its turn.
     if account.manifests.is_some() && !tx.is_lane_busy(&account.id.to_string())? {
         change.resolve(account.manifests.as_ref(), Timestamp::now())?;
@@ -164,6 +192,9 @@ fn reserve_change(
     match change {
         Change::AddDomain { request } => reserve_added_domain(tx, &account, request, job)?,
         Change::Restore { manifests: before, .. } => {
+            if (&before.account.package, before.limits.package_version) != (&account.package, account.package_version) {
+                refuse_withdrawn(tx, by, &before.account.package, before.limits.package_version)?;
+            }
             let names = reserved_anew(tx, &account, before)?;
             reserve_given(tx, &account, &before.account.package, &given(before), job)?;
             for (kind, name) in names {
@@ -171,7 +202,8 @@ fn reserve_change(
             }
         }
         Change::Delete => tx.set_account_state(account.id, AccountState::Deleting)?,
-        Change::ChangePackage { package, content, keep_excess, .. } => {
+        Change::ChangePackage { package, version, content, keep_excess } => {
+            refuse_withdrawn(tx, by, package, *version)?;
             let set = manifests(&account)?;
             let given = set.limits.overrides.over(content);
             // A package is within its own ceilings: only what was set for the account can be above.

@@ -1,6 +1,7 @@
 //! Changes that are asked for later, once or again and again (ENG-03).
 
 use super::accounts::{self, With};
+use super::node::maintenance;
 use super::queue::{self, JobRequest};
 use crate::caller::{Caller, Origin};
 use crate::change::Change;
@@ -19,6 +20,8 @@ use wcp360_types::{JobId, Problem, RequestId, ScheduleId};
 
 /// Schedules of one account at most.
 const MOST: u64 = 100;
+/// Refusals in a row after which it is not asked again: nobody reads what is written every minute for ever.
+const MOST_REFUSALS: u64 = 10;
 /// Scheduled jobs come after those that somebody waits for.
 const PRIORITY: i64 = -10;
 
@@ -41,6 +44,7 @@ impl Engine {
         let operation = request.change.operation();
         may_ask(caller, operation)?;
         let change = change_of(request.change);
+        change.check(&self.inner.settings.hostname)?;
         let caller = caller.clone();
         self.inner
             .db
@@ -70,6 +74,7 @@ impl Engine {
                     account_id: account.id,
                     owner_id: account.owner_id,
                     actor_id: caller.user_id,
+                    token_id: caller.token_id,
                     change: serde_json::to_string(&change).expect("plain data has a JSON form"),
                 })?;
                 Ok::<_, EngineError>(shown)
@@ -98,16 +103,18 @@ impl Engine {
 
     /// Asks for what is due. One that is refused says so and does not stop the others.
     pub(crate) async fn run_schedules(&self, now: Timestamp) -> Result<(), EngineError> {
-        let due = self.inner.db.read(|tx| tx.next_schedule()).await?;
+        let due = self.inner.db.read(next_due).await?;
         if due.is_none_or(|at| at > now) {
             return Ok(());
         }
+        let panel = self.inner.settings.hostname.clone();
         self.inner
             .db
             .write(move |tx| {
                 tx.lock_names()?;
-                for schedule in tx.due_schedules(now)? {
-                    fire(tx, &schedule, now)?;
+                let of_admins = maintenance(tx)?.enabled;
+                for schedule in tx.due_schedules(of_admins, now)? {
+                    fire(tx, &panel, &schedule, now)?;
                 }
                 Ok::<_, EngineError>(())
             })
@@ -118,15 +125,29 @@ impl Engine {
     }
 }
 
-fn fire(tx: &mut Tx<'_>, schedule: &DueSchedule, now: Timestamp) -> Result<(), EngineError> {
+/// When the next schedule is due. During maintenance only administrators' are run; those of others stay due until it is over.
+pub(crate) fn next_due(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreError> {
+    let of_admins = maintenance(tx)?.enabled;
+    tx.next_schedule(of_admins)
+}
+
+fn fire(tx: &mut Tx<'_>, panel: &str, schedule: &DueSchedule, now: Timestamp) -> Result<(), EngineError> {
     // Times that were missed while the panel was down come once.
     let again = schedule.cron.as_ref().and_then(|cron| next(cron, now).ok());
     let (job, request_id) = (JobId::new(), RequestId::new().to_string());
-    let outcome = match ask(tx, schedule, job, &request_id, now) {
+    let mut outcome = match ask(tx, panel, schedule, job, &request_id, now) {
         Ok(()) => Ok(job),
         Err(EngineError::Store(error @ StoreError::Database(_))) => return Err(error.into()),
         Err(error) => Err(error.into_problem().detail),
     };
+    let mut again = again;
+    if let Err(detail) = &mut outcome
+        && again.is_some()
+        && schedule.refusals + 1 >= MOST_REFUSALS
+    {
+        *detail += &format!(" It was refused {MOST_REFUSALS} times in a row and is not asked again; make it anew.");
+        again = None;
+    }
     if let Err(detail) = &outcome {
         let entry = NewAudit {
             actor: "schedule".into(),
@@ -146,6 +167,7 @@ fn fire(tx: &mut Tx<'_>, schedule: &DueSchedule, now: Timestamp) -> Result<(), E
 /// Asks for the change as who scheduled it, with the rights they have now.
 fn ask(
     tx: &mut Tx<'_>,
+    panel: &str,
     schedule: &DueSchedule,
     job: JobId,
     request_id: &str,
@@ -153,6 +175,11 @@ fn ask(
 ) -> Result<(), EngineError> {
     let user = tx.user(schedule.actor_id)?.filter(|user| !user.suspended);
     let user = user.ok_or_else(|| Problem::forbidden("Who scheduled it can't log in any more."))?;
+    if let Some(token) = schedule.token_id
+        && tx.token(token)?.is_none()
+    {
+        return Err(Problem::forbidden("The token that it was scheduled with was revoked.").into());
+    }
     let caller = Caller::new(&user, "schedule", None);
     let operation = may_ask(&caller, &schedule.operation)?;
     let change: Change = serde_json::from_str(&schedule.change)
@@ -168,7 +195,7 @@ fn ask(
         schedule: Some(schedule.id),
         priority: PRIORITY,
     };
-    let target = accounts::reserve(tx, &caller, &schedule.account, &change, With::default(), job)?;
+    let target = accounts::reserve(tx, panel, &caller, &schedule.account, &change, With::default(), job)?;
     queue::queue(tx, &caller, &how, job, target, change, now)?;
     Ok(tx.append_audit(&queue::accepted(&caller, &how, Some(&schedule.account), job), now)?)
 }

@@ -4,12 +4,13 @@ use super::payload::{APPLY, Applied, PREPARE, Prepared, VERIFY};
 use super::run::{Done, Ending, Run, StepError, Unwound, Write, json};
 use crate::change::Change;
 use crate::engine::Engine;
+use crate::policy;
 use jiff::Timestamp;
 use wcp360_agent_proto::{AgentErrorCode, ConvergeRequest, OwnerRequest};
-use wcp360_store::StoreError;
 use wcp360_store::jobs::LeasedJob;
-use wcp360_types::manifest::{AuditReference, ManifestSet};
-use wcp360_types::{AccountId, LoginName, OperationId, Revision, Username};
+use wcp360_store::{Scope, StoreError, Tx};
+use wcp360_types::manifest::{AccountStatus, AuditReference, ManifestSet};
+use wcp360_types::{AccountId, LoginName, OperationId, Revision, Role, UserId, Username};
 
 /// Attempts of asking nginx; each waits some seconds by itself.
 const VERIFY_ATTEMPTS: u32 = 3;
@@ -36,6 +37,7 @@ async fn prepare(engine: &Engine, run: &Run, change: &Change, base: Option<&Revi
     if base.is_some() && base != revision.as_ref() {
         return Err(StepError::Final("the account was changed before it was this job's turn; look again".into()));
     }
+    refuse_lifting(engine, run, change).await?;
     let resolved = change.resolve(before.as_ref(), Timestamp::now());
     let desired = resolved.map_err(|problem| StepError::Final(problem.detail))?;
     let note = match (&revision, &desired) {
@@ -46,6 +48,30 @@ async fn prepare(engine: &Engine, run: &Run, change: &Change, base: Option<&Revi
     };
     let prepared = Prepared { operation: OperationId::new(), before, desired };
     Ok(Done { artifact: Some(json(&prepared)), notes: vec![note], write: None })
+}
+
+/// Who may lift a suspension is known for sure when it is the job's turn: it may have waited behind the suspension.
+async fn refuse_lifting(engine: &Engine, run: &Run, change: &Change) -> Result<(), StepError> {
+    if !change.lifts_suspension() {
+        return Ok(());
+    }
+    let (name, actor, change) = (account(&run.job)?.1.clone(), run.job.request.actor_id, change.clone());
+    let refused = engine.inner.db.read(move |tx| {
+        let (Some(account), Some(role)) = (tx.account(Scope::All, &name)?, role(tx, actor)?) else { return Ok(None) };
+        Ok::<_, StoreError>(policy::refuse_lifting(&account, &change, role).err())
+    });
+    match refused.await? {
+        Some(problem) => Err(StepError::Final(problem.detail)),
+        None => Ok(()),
+    }
+}
+
+/// The role of who asked for a job; what the panel does by itself is as if an administrator did it.
+fn role(tx: &mut Tx<'_>, actor: Option<UserId>) -> Result<Option<Role>, StoreError> {
+    match actor {
+        Some(id) => Ok(tx.user(id)?.map(|user| user.role)),
+        None => Ok(Some(Role::Admin)),
+    }
 }
 
 async fn apply(engine: &Engine, run: &Run, change: &Change) -> Result<Done, StepError> {
@@ -64,7 +90,19 @@ async fn apply(engine: &Engine, run: &Run, change: &Change) -> Result<Done, Step
     let mut notes = done.notes;
     notes.extend(done.applied.resources.iter().map(|r| format!("{} ({})", r.key, r.summary)));
     let artifact = json(&Applied { after: after.clone(), plan: done.applied });
-    Ok(Done { artifact: Some(artifact), notes, write: Some(index(id, after, run.job.id)) })
+    let is_suspended = |set: &ManifestSet| set.account.status == AccountStatus::Suspended;
+    let suspends = after.as_ref().is_some_and(is_suspended) && !prepared.before.as_ref().is_some_and(is_suspended);
+    // Of one that comes back suspended it is not known any more who suspended it: deleting must not lift what others said.
+    let (actor, job) = (run.job.request.actor_id.filter(|_| prepared.before.is_some()), run.job.id);
+    let write: Write = Box::new(move |tx| {
+        tx.index_account(id, after.as_ref(), job)?;
+        if suspends {
+            let role = role(tx, actor)?;
+            tx.set_suspended_by(id, role)?;
+        }
+        Ok(())
+    });
+    Ok(Done { artifact: Some(artifact), notes, write: Some(write) })
 }
 
 async fn verify(engine: &Engine, run: &Run) -> Result<Done, StepError> {
@@ -83,7 +121,9 @@ pub(crate) async fn unwind(engine: &Engine, run: &Run) -> Result<Unwound, StepEr
         let current = current(engine, name).await?;
         return Ok(Unwound::Back { notes: Vec::new(), write: Some(index(id, current, run.job.id)) });
     };
-    // An `apply` that was interrupted may have been done all the same: what is there decides.
+    // An `apply` that was interrupted may have been done all the same, or be going on still: what is there decides, once
+    // nobody works on it any more.
+    settled(engine, name).await?;
     let now = current(engine, name).await?;
     let revision = now.as_ref().map(ManifestSet::revision);
     if revision != prepared.before.as_ref().map(ManifestSet::revision) {
@@ -105,6 +145,15 @@ pub(crate) async fn unwind(engine: &Engine, run: &Run) -> Result<Unwound, StepEr
     }
     let notes = vec!["everything is as it was before".into()];
     Ok(Unwound::Back { notes, write: Some(index(id, prepared.before, run.job.id)) })
+}
+
+/// Waits until the agent is done with what it was asked for an account: comparing takes its turn like every change.
+async fn settled(engine: &Engine, name: &Username) -> Result<(), StepError> {
+    match engine.inner.agent.drift(name).await {
+        Err(error) if error.code == AgentErrorCode::Unreachable => Err(error.into()),
+        // Whatever it found, it was its turn.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// The revisions between which the job led.

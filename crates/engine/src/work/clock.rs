@@ -1,6 +1,7 @@
 //! Wakes what waits for its time: postponed and delayed jobs, and jobs whose worker is gone.
 
 use crate::engine::Engine;
+use crate::service::schedules::next_due;
 use jiff::Timestamp;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -45,7 +46,7 @@ impl Engine {
         if db.is_shared() && db.read(|tx| tx.has_ready_job()).await? {
             self.inner.work.notify_one();
         }
-        db.read(|tx| Ok([tx.next_run()?, tx.next_schedule()?].into_iter().flatten().min())).await
+        db.read(|tx| Ok([tx.next_run()?, next_due(tx)?].into_iter().flatten().min())).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Making the index from the manifests (ENG-04, ENG-05).
 
+use super::account;
 use super::run::{Done, Run, StepError};
 use crate::engine::Engine;
 use jiff::Timestamp;
@@ -9,12 +10,12 @@ use wcp360_store::accounts::NewAccount;
 use wcp360_store::users::StoredUser;
 use wcp360_store::{Scope, StoreError, Tx};
 use wcp360_types::manifest::{DomainKind, ManifestSet};
-use wcp360_types::{AccountId, JobId, LoginName, Role, UserId, Username};
+use wcp360_types::{AccountId, Domain, JobId, LoginName, Role, UserId, Username};
 
 /// Reads all manifests from the agent and makes the rows say what they say. Accounts that are being changed are left to their
 /// jobs; manifests that can't be used are named and change nothing.
 pub(super) async fn rebuild(engine: &Engine, run: &Run) -> Result<Done, StepError> {
-    let (job, owner) = (run.job.id, run.job.subject.owner_id);
+    let (job, owner, started) = (run.job.id, run.job.subject.owner_id, Timestamp::now());
     let mut notes = Vec::new();
     let mut known: HashSet<Username> = HashSet::new();
     let mut request = ListRequest::default();
@@ -22,7 +23,7 @@ pub(super) async fn rebuild(engine: &Engine, run: &Run) -> Result<Done, StepErro
         let page = engine.inner.agent.list(&request).await?;
         known.extend(page.accounts.iter().map(|account| account.username.clone()));
         let accounts = page.accounts;
-        let told = engine.inner.db.write(move |tx| take_over(tx, accounts, owner, job)).await?;
+        let told = engine.inner.db.write(move |tx| take_over(tx, accounts, owner, job, started)).await?;
         notes.extend(told);
         match page.next {
             Some(next) => request.after = Some(next),
@@ -30,7 +31,16 @@ pub(super) async fn rebuild(engine: &Engine, run: &Run) -> Result<Done, StepErro
         }
     }
     let all = known.len();
-    let gone = engine.inner.db.write(move |tx| drop_unknown(tx, &known, job)).await?;
+    let unknown = engine.inner.db.read(move |tx| tx.account_names()).await?;
+    let mut gone = 0;
+    for (id, name) in unknown.into_iter().filter(|(_, name)| !known.contains(name)) {
+        // It may have come after its place in the list was passed.
+        if account::current(engine, &name).await?.is_none()
+            && engine.inner.db.write(move |tx| drop_unknown(tx, id, job, started)).await?
+        {
+            gone += 1;
+        }
+    }
     notes.push(format!("{all} accounts are indexed, {gone} that have no manifests were dropped"));
     Ok(Done { notes, ..Done::default() })
 }
@@ -40,6 +50,7 @@ fn take_over(
     accounts: Vec<ListedAccount>,
     owner: UserId,
     job: JobId,
+    started: Timestamp,
 ) -> Result<Vec<String>, StoreError> {
     let mut notes = Vec::new();
     for account in accounts {
@@ -49,12 +60,20 @@ fn take_over(
             continue;
         };
         let set = record.manifests;
+        let known = tx.account(Scope::All, &account.username)?;
+        if let Some(known) = &known
+            && tx.is_lane_moving(&known.id.to_string(), started)?
+        {
+            notes.push(format!("{}: it is being changed, its job indexes it", account.username));
+            continue;
+        }
+        // Before anything of it is written, so that nothing is half written.
+        if let Some(other) = overlap(tx, known.as_ref().map(|known| known.id), &set)? {
+            notes.push(format!("{}: another account has \"{other}\" or a name above or under it", account.username));
+            continue;
+        }
         let noted = noted_owner(tx, record.meta.owner.as_ref())?;
-        let id = match tx.account(Scope::All, &account.username)? {
-            Some(known) if tx.is_lane_busy(&known.id.to_string())? => {
-                notes.push(format!("{}: it is being changed, its job indexes it", account.username));
-                continue;
-            }
+        let id = match known {
             Some(known) => {
                 if let Noted::Known(owner) = noted
                     && owner != known.owner_id
@@ -70,13 +89,7 @@ fn take_over(
                 insert(tx, &set, owner, job)?
             }
         };
-        match tx.index_account(id, Some(&set), job) {
-            Ok(()) => {}
-            Err(StoreError::Taken(_)) => {
-                notes.push(format!("{}: another account has one of its domains", account.username));
-            }
-            Err(error) => return Err(error),
-        }
+        tx.index_account(id, Some(&set), job)?;
     }
     Ok(notes)
 }
@@ -145,16 +158,25 @@ fn insert(tx: &mut Tx<'_>, set: &ManifestSet, owner: UserId, job: JobId) -> Resu
     }
 }
 
-/// Drops accounts that the agent does not know, unless a job is about to make them.
-fn drop_unknown(tx: &mut Tx<'_>, known: &HashSet<Username>, job: JobId) -> Result<u64, StoreError> {
-    let mut gone = 0;
-    for (id, name) in tx.account_names()? {
-        if !known.contains(&name) && !tx.is_lane_busy(&id.to_string())? {
-            tx.index_account(id, None, job)?;
-            gone += 1;
+/// A name of the manifests that another account has.
+fn overlap(tx: &mut Tx<'_>, id: Option<AccountId>, set: &ManifestSet) -> Result<Option<Domain>, StoreError> {
+    // Of an account that is new all names are others'.
+    let id = id.unwrap_or_else(AccountId::new);
+    for (_, name) in set.domains.names() {
+        if let Some(other) = tx.foreign_overlap(id, name)? {
+            return Ok(Some(other));
         }
     }
-    Ok(gone)
+    Ok(None)
+}
+
+/// Drops an account that the agent does not know, unless a job makes it or has made it since `started`; whether it did.
+fn drop_unknown(tx: &mut Tx<'_>, id: AccountId, job: JobId, started: Timestamp) -> Result<bool, StoreError> {
+    if tx.is_lane_moving(&id.to_string(), started)? {
+        return Ok(false);
+    }
+    tx.index_account(id, None, job)?;
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -208,7 +230,9 @@ mod tests {
         };
         let (caller, bob) = (person("boss", Role::Root).await, person("bob", Role::Reseller).await);
         let accounts = || vec![listed("one", Some("bob")), listed("two", Some("carol")), listed("three", None)];
-        let rebuild = async || db.write(move |tx| take_over(tx, accounts(), caller, JobId::new())).await.unwrap();
+        let rebuild = async || {
+            db.write(move |tx| take_over(tx, accounts(), caller, JobId::new(), Timestamp::now())).await.unwrap()
+        };
         let owner = async |name: &'static str| {
             let found = db.read(move |tx| tx.account(Scope::All, &name.parse().unwrap())).await.unwrap();
             found.unwrap().owner_id

@@ -153,7 +153,10 @@ impl Engine {
                     if run.position().is_none() {
                         return self.finish(run, &payload, Some((name, done)), JobState::Succeeded, None).await;
                     }
-                    cancelled = self.save(&run, name, done).await?;
+                    cancelled = match self.save(&run, name, done).await {
+                        Err(StoreError::Taken(what)) => return self.give_up(run, taken(what)).await,
+                        saved => saved?,
+                    };
                 }
                 Err(StepError::Transient { message, attempts: most }) if attempts < most => {
                     run.end(position, JobState::Waiting, Some(&message), now);
@@ -266,7 +269,7 @@ impl Engine {
             JobState::Succeeded => workflow::ending(&run, payload),
             _ => Ending::default(),
         };
-        let Run { job, steps, .. } = run;
+        let Run { job, steps, artifacts } = run;
         let entry = NewAudit {
             actor: job.request.actor.clone(),
             on_behalf: None,
@@ -287,6 +290,9 @@ impl Engine {
             request_id: job.request.request_id.clone(),
             job: Some(job.id),
         };
+        // Of what the index can't take the end is written down without it.
+        let indexed = last.as_ref().is_some_and(|(_, done)| done.write.is_some());
+        let again = indexed.then(|| Run { job: job.clone(), steps: steps.clone(), artifacts });
         let next = self
             .inner
             .db
@@ -306,10 +312,22 @@ impl Engine {
                 tx.finish_job(&job, &steps, state, error.as_deref(), now)?;
                 tx.lease_job(now, LEASE)
             })
-            .await?;
+            .await;
+        let next = match (next, again) {
+            (Err(StoreError::Taken(what)), Some(again)) => return Box::pin(self.give_up(again, taken(what))).await,
+            (next, _) => next?,
+        };
         self.inner.audit.mirror_soon();
         Ok((state, next.map_or(Next::Look, |job| Next::Job(Box::new(job)))))
     }
+}
+
+/// Why a job is given up whose outcome the index can't take: trying again would come to the same, and hold its lane up.
+fn taken(what: &str) -> String {
+    format!(
+        "the machine has the change, and the index can't: the {what} is another account's; remove it from one of the two, then \
+         run \"wcp360 index rebuild\""
+    )
 }
 
 async fn heartbeat(engine: Engine, job: JobId, token: i64) {

@@ -184,8 +184,12 @@ fn later(at: Timestamp) -> Timestamp {
 fn conditions(scope: Scope, wanted: &Wanted) -> Conditions {
     let filter = &wanted.filter;
     let leading = u32::from(scope != Scope::All);
-    let mut wish =
-        Conditions { sql: scope.condition("account_id"), values: vec![Param::from(scope.key())], leading, trying: 0 };
+    let mut wish = Conditions {
+        sql: scope.condition("account_id", "owner_id"),
+        values: vec![Param::from(scope.key())],
+        leading,
+        trying: 0,
+    };
     for (sql, value) in [("actor = ?", &filter.actor), ("target = ?", &filter.target)] {
         if let Some(value) = value {
             wish.only(sql, value);

@@ -23,7 +23,7 @@ impl Tx<'_> {
         // Sorts after every identifier.
         let before = cursor.and_then(decode_cursor).unwrap_or_else(|| "~".into());
         let mut values = params![scope.key(), before, i64::from(limit) + 1].to_vec();
-        let mut conditions = scope.condition("account_id");
+        let mut conditions = scope.condition("account_id", "owner_id");
         let mut only = |column: &str, value: Option<Param>| {
             if let Some(value) = value {
                 values.push(value);
@@ -47,13 +47,13 @@ impl Tx<'_> {
 
     /// A job in a scope, with its steps.
     pub fn job(&mut self, scope: Scope, id: JobId) -> Result<Option<Job>, StoreError> {
-        let sql = format!("{JOB} WHERE id = $2 AND {}", scope.condition("account_id"));
+        let sql = format!("{JOB} WHERE id = $2 AND {}", scope.condition("account_id", "owner_id"));
         self.query_opt(&sql, params![scope.key(), id])?.as_ref().map(job).transpose()
     }
 
     /// A job in a scope as the engine needs it.
     pub fn stored_job(&mut self, scope: Scope, id: JobId) -> Result<Option<LeasedJob>, StoreError> {
-        let sql = format!("{JOB} WHERE id = $2 AND {}", scope.condition("account_id"));
+        let sql = format!("{JOB} WHERE id = $2 AND {}", scope.condition("account_id", "owner_id"));
         self.query_opt(&sql, params![scope.key(), id])?.as_ref().map(leased).transpose()
     }
 

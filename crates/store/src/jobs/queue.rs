@@ -60,6 +60,21 @@ impl Tx<'_> {
         Ok(self.query_opt(&sql, params![lane])?.is_some())
     }
 
+    /// Whether a lane has jobs that are not over, or one that ended since a moment.
+    pub fn is_lane_moving(&mut self, lane: &str, since: Timestamp) -> Result<bool, StoreError> {
+        if self.is_lane_busy(lane)? {
+            return Ok(true);
+        }
+        let sql = "SELECT id FROM jobs WHERE lane = $1 AND finished_at >= $2 LIMIT 1";
+        Ok(self.query_opt(sql, params![lane, since])?.is_some())
+    }
+
+    /// How many jobs of a lane are not over.
+    pub fn lane_length(&mut self, lane: &str) -> Result<u64, StoreError> {
+        let sql = format!("SELECT COUNT(*) AS n FROM jobs WHERE lane = $1 AND state IN {OPEN}");
+        columns("jobs", &self.query_one(&sql, params![lane])?).count("n")
+    }
+
     /// Queues jobs whose time has come, and those whose worker is gone; how many.
     pub fn wake_due(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         let sql = "UPDATE jobs SET state = 'queued', updated_at = $1 WHERE state = 'waiting' AND run_at <= $1";
@@ -104,6 +119,18 @@ impl Tx<'_> {
             Ok((c.text("request")?, c.parsed("job_id")?))
         })
         .transpose()
+    }
+
+    /// Forgets keys of requests before a moment: a repetition makes something new from then on.
+    pub fn purge_keys(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute("DELETE FROM idempotency WHERE created_at < $1", params![before])
+    }
+
+    /// Forgets jobs that were over before a moment, with their logs and what their steps left; how many, `most` at most.
+    pub fn purge_jobs(&mut self, before: Timestamp, most: u32) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM jobs WHERE id IN \
+                   (SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < $1 ORDER BY finished_at LIMIT $2)";
+        self.execute(sql, params![before, i64::from(most)])
     }
 
     /// Remembers which job or bulk change a request with a key made.

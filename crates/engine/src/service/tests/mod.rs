@@ -1,8 +1,11 @@
 //! Policy tried on databases, without a machine: jobs are done here by writing down what they would make.
 
+mod agent;
 mod bulk;
 mod limits;
 mod packages;
+mod schedules;
+mod withheld;
 
 use crate::caller::{Caller, Origin};
 use crate::change::Change;
@@ -63,6 +66,7 @@ impl World {
                 security_file: dir.path().join(format!("security{number}.log")),
                 setup_token_file: dir.path().join("setup.token"),
                 drift: Default::default(),
+                keep_jobs_days: 90,
                 workers: 1,
             };
             let engine = Engine::new(db, settings).await.unwrap();

@@ -229,3 +229,27 @@ async fn ten_05_overrides_stay_below_the_packages_ceilings() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn ten_05_heirs_neither_stand_in_the_way_nor_stay_behind() {
+    on_every_database(async |world| {
+        let base = |disk: u64| json!({"name": "base", "limits": {"disk_mb": disk}});
+        world.package(base(100)).await.unwrap();
+        world.package(json!({"name": "heir", "extends": "base", "soft_limits": {"disk_mb": 90}})).await.unwrap();
+        // A soft limit of an heir goes down with the hard one.
+        world.repackage(base(50)).await.unwrap();
+        let heir = world.shown("heir").await.gives;
+        assert_eq!((heir.limits.disk_mb, heir.soft_limits.disk_mb), (Some(50), Some(50)));
+        // A row of them can't be hung below another row, so that none is too deep to follow.
+        for n in 1..=8 {
+            let above = if n == 1 { "base".to_owned() } else { format!("p{}", n - 1) };
+            world.package(json!({"name": format!("p{n}"), "extends": above})).await.unwrap();
+        }
+        world.package(json!({"name": "top"})).await.unwrap();
+        let hung = world.repackage(json!({"name": "base", "extends": "top", "limits": {"disk_mb": 50}})).await;
+        assert_eq!(fields(&hung.unwrap_err()), ["extends"]);
+        world.repackage(base(40)).await.unwrap();
+        assert_eq!(world.shown("p8").await.gives.limits.disk_mb, Some(40));
+    })
+    .await;
+}
