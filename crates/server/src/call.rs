@@ -1,5 +1,6 @@
 //! One call of one operation: what handlers get and give.
 
+use crate::handlers::system::NodeFacts;
 use crate::ws::Sockets;
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
@@ -26,6 +27,7 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) sockets: Sockets,
+    pub(crate) node: NodeFacts,
 }
 
 /// A call whose caller was authenticated and holds the operation's permission.
@@ -180,6 +182,11 @@ impl Call {
         Ok(value)
     }
 
+    /// The JSON body, of which nothing to say is no body at all.
+    pub(crate) fn maybe_body<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
+        if self.body.is_empty() { Ok(T::default()) } else { self.body() }
+    }
+
     /// The query.
     pub(crate) fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let parser = serde_urlencoded::Deserializer::new(self.query_parser());
@@ -208,6 +215,10 @@ impl Call {
     /// How a change of an account is asked for: headers and `dry_run`.
     pub(crate) fn job_request(&self) -> Result<JobRequest, Problem> {
         let dry: DryRun = self.query()?;
+        // Done, where somebody asked what would be done, is the worst of answers.
+        if dry.dry_run && !self.operation.plans() {
+            return Err(Problem::invalid("dry_run", "this can't be planned ahead; leave it out"));
+        }
         let if_match = match self.header("if-match")? {
             None => None,
             Some("*") => None,
@@ -216,6 +227,9 @@ impl Call {
                 Some(bare.parse::<Revision>().map_err(|e| Problem::invalid("If-Match", e.to_string()))?)
             }
         };
+        if if_match.is_some() && !self.operation.if_match {
+            return Err(Problem::invalid("If-Match", "this does not look at it; leave it out"));
+        }
         let idempotency = match self.header("idempotency-key")? {
             None => None,
             Some(key) if (1..=128).contains(&key.len()) => Some((key.to_owned(), self.digest())),

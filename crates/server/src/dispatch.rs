@@ -6,6 +6,7 @@ use crate::limits::Quotas;
 use crate::listen::Arrival;
 use crate::record::{self, record};
 use axum::body::Body;
+use axum::body::HttpBody as _;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 use wcp360_api::{Access, Effect, Method, Operation, Permission};
 use wcp360_engine::{Caller, EngineError, Origin};
@@ -27,6 +29,11 @@ pub(crate) type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answer
 
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
+/// As large as most are; of larger ones only so many are read at a time, so that nobody takes the memory with them.
+const SMALL_BODY: u64 = 16 * 1024;
+static LARGE_BODIES: Semaphore = Semaphore::const_new(32);
+/// How long a body may take to come.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -272,7 +279,12 @@ fn refuse_foreign_origin(
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    let collected = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+    let small = body.size_hint().upper().is_some_and(|most| most <= SMALL_BODY);
+    let busy = |_| Problem::unavailable("Too many large requests at once; try again in a few seconds.");
+    let _place = if small { None } else { Some(LARGE_BODIES.try_acquire().map_err(busy)?) };
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
+    let late = |_| Problem::bad_request("The body did not come within 10 seconds; send it at once.");
+    let collected = collected.map_err(late)?.map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() {
             let detail = format!("The body is larger than {} KiB; send less.", MAX_BODY / 1024);
             Problem::new(413, "too-large", "Too large", detail)

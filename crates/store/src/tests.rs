@@ -319,3 +319,41 @@ async fn eng_03_many_at_once_are_all_kept() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn plt_03_a_read_sees_one_state() {
+    on_every_database(async |db| {
+        db.write::<_, StoreError, _>(|tx| tx.set_setting("x", "before")).await.unwrap();
+        let (looked, looks) = std::sync::mpsc::channel();
+        let (written, writes) = std::sync::mpsc::channel::<()>();
+        let reading = tokio::spawn({
+            let db = db.clone();
+            async move {
+                let read = db.read::<_, StoreError, _>(move |tx| {
+                    let first = tx.setting("x")?;
+                    looked.send(()).unwrap();
+                    writes.recv().unwrap();
+                    Ok((first, tx.setting("x")?))
+                });
+                read.await.unwrap()
+            }
+        });
+        tokio::task::spawn_blocking(move || looks.recv().unwrap()).await.unwrap();
+        db.write::<_, StoreError, _>(|tx| tx.set_setting("x", "after")).await.unwrap();
+        written.send(()).unwrap();
+        let (first, second) = reading.await.unwrap();
+        assert_eq!(first, second);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn api_03_a_name_with_a_zero_in_it_is_nobodys() {
+    on_every_database(async |db| {
+        db.write::<_, StoreError, _>(|tx| tx.insert_user(&user("boss", Role::Root), Timestamp::now())).await.unwrap();
+        for name in ["boss\0", "\0boss", "\0"] {
+            assert!(db.read::<_, StoreError, _>(move |tx| tx.user_by_name(name)).await.unwrap().is_none());
+        }
+    })
+    .await;
+}

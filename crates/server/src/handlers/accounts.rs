@@ -35,8 +35,7 @@ pub(crate) async fn create(call: Call) -> Answer {
 }
 
 pub(crate) async fn suspend(call: Call) -> Answer {
-    // Nothing to say is a body of nothing.
-    let request: SuspendAccount = if call.body.is_empty() { SuspendAccount::default() } else { call.body()? };
+    let request: SuspendAccount = call.maybe_body()?;
     let name: Username = call.param("account")?;
     let how = call.job_request()?;
     let outcome = call.engine().suspend_account(call.caller()?, &name, request.reason, how).await?;

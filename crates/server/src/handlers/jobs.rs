@@ -45,8 +45,7 @@ pub(crate) async fn retry(call: Call) -> Answer {
 }
 
 pub(crate) async fn undo(call: Call) -> Answer {
-    // Nothing to say is a body of nothing.
-    let request: UndoJob = if call.body.is_empty() { UndoJob::default() } else { call.body()? };
+    let request: UndoJob = call.maybe_body()?;
     let outcome = call.engine().undo_job(call.caller()?, call.param("job")?, request, call.job_request()?).await?;
     call.outcome(outcome)
 }

@@ -16,8 +16,7 @@ pub(crate) async fn drift(call: Call) -> Answer {
 }
 
 pub(crate) async fn reconcile(call: Call) -> Answer {
-    // Nothing to say is a body of nothing.
-    let request: Reconcile = if call.body.is_empty() { Reconcile::default() } else { call.body()? };
+    let request: Reconcile = call.maybe_body()?;
     let job = call.engine().reconcile(call.caller()?, request, call.job_request()?).await?;
     queued(&call, job)
 }
@@ -28,7 +27,7 @@ pub(crate) async fn account_drift(call: Call) -> Answer {
 }
 
 pub(crate) async fn repair_account(call: Call) -> Answer {
-    let request: RepairDrift = if call.body.is_empty() { RepairDrift::default() } else { call.body()? };
+    let request: RepairDrift = call.maybe_body()?;
     let name: Username = call.param("account")?;
     let job = call.engine().repair_account(call.caller()?, &name, request, call.job_request()?).await?;
     queued(&call, job)
@@ -45,7 +44,7 @@ pub(crate) async fn node_drift(call: Call) -> Answer {
 }
 
 pub(crate) async fn repair_node(call: Call) -> Answer {
-    let request: RepairNode = if call.body.is_empty() { RepairNode::default() } else { call.body()? };
+    let request: RepairNode = call.maybe_body()?;
     let job = call.engine().repair_node(call.caller()?, request, call.job_request()?).await?;
     queued(&call, job)
 }

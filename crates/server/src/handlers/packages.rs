@@ -41,8 +41,7 @@ pub(crate) async fn versions(call: Call) -> Answer {
 }
 
 pub(crate) async fn propagate(call: Call) -> Answer {
-    // Nothing to say is a body of nothing.
-    let request: Propagate = if call.body.is_empty() { Propagate::default() } else { call.body()? };
+    let request: Propagate = call.maybe_body()?;
     let (name, how) = (call.param("package")?, call.job_request()?);
     let outcome = call.engine().propagate_package(call.caller()?, &name, request, how).await?;
     call.bulk_outcome(outcome)

@@ -2,7 +2,31 @@
 
 use crate::call::{Answer, Call, Reply};
 use http::StatusCode;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use wcp360_agent_proto::NodeInfo;
+use wcp360_engine::Engine;
 use wcp360_types::api::system::{ComponentHealth, Health};
+
+/// How long what the agent said of the node is good.
+const GOOD_FOR: Duration = Duration::from_secs(2);
+
+/// What the agent said last of the node. Anybody can ask how the panel is: the agent, which is root, is asked once for all who
+/// ask at the same time.
+#[derive(Debug, Default)]
+pub(crate) struct NodeFacts(Mutex<Option<(Instant, Result<NodeInfo, String>)>>);
+
+impl NodeFacts {
+    async fn ask(&self, engine: &Engine) -> Result<NodeInfo, String> {
+        let mut last = self.0.lock().await;
+        if let Some((_, answer)) = last.as_ref().filter(|(at, _)| at.elapsed() < GOOD_FOR) {
+            return answer.clone();
+        }
+        let answer = engine.agent().node().await.map_err(|error| error.message);
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
 
 pub(crate) async fn health(call: Call) -> Answer {
     let mut components = Vec::new();
@@ -11,7 +35,7 @@ pub(crate) async fn health(call: Call) -> Answer {
         components.push(ComponentHealth { name: name.into(), ok, detail: result.unwrap_or_else(|error| error) });
     };
     part("database", call.engine().db().ping().await.map(|()| "answers".into()).map_err(|e| e.to_string()));
-    match call.engine().agent().node().await {
+    match call.app.node.ask(call.engine()).await {
         Ok(node) => {
             part("agent", Ok(format!("version {}, services by {}", node.version, node.service_backend)));
             for service in node.services {
@@ -23,7 +47,7 @@ pub(crate) async fn health(call: Call) -> Answer {
                 part("operations", Err(detail));
             }
         }
-        Err(error) => part("agent", Err(error.message)),
+        Err(message) => part("agent", Err(message)),
     }
     let health = Health {
         ok: components.iter().all(|c| c.ok),

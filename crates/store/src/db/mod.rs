@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(crate) use tx::Lock;
 pub use tx::Tx;
 pub(crate) use value::{Param, Row, Value, params};
-use work::{Task, Work};
+use work::{Purpose, Task, Work};
 
 /// A handle on the database; cheap to clone.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        run(&self.inner.write, work, true).await
+        run(&self.inner.write, work, Purpose::Change).await
     }
 
     /// Runs a transaction as [`Db::write`] does and takes it back, whatever it gives: what would happen.
@@ -85,7 +85,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        run(&self.inner.write, work, false).await
+        run(&self.inner.write, work, Purpose::Rehearse).await
     }
 
     /// Runs a transaction that only reads, over one state of the database.
@@ -98,7 +98,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        run(&self.inner.read, work, false).await
+        run(&self.inner.read, work, Purpose::Read).await
     }
 
     /// Whether the database answers.
@@ -110,13 +110,13 @@ impl Db {
     }
 }
 
-async fn run<T, E, F>(threads: &Sender<Box<dyn Work>>, work: F, keep: bool) -> Result<T, E>
+async fn run<T, E, F>(threads: &Sender<Box<dyn Work>>, work: F, purpose: Purpose) -> Result<T, E>
 where
     F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    let (task, answer) = Task::new(work, keep);
+    let (task, answer) = Task::new(work, purpose);
     let gone = || E::from(StoreError::Database("the database's thread has ended".into()));
     threads.send(Box::new(task)).map_err(|_| gone())?;
     answer.await.unwrap_or_else(|_| Err(gone()))

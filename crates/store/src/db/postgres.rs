@@ -4,6 +4,7 @@ use super::work::Work;
 use super::{Param, Row, Tx, Value, migrate};
 use crate::StoreError;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use postgres::IsolationLevel::RepeatableRead;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, NoTls, Statement, Transaction};
 use std::collections::HashMap;
@@ -61,7 +62,10 @@ struct Connection {
 
 impl Connection {
     fn run(&mut self, mut work: Box<dyn Work>) {
-        let transaction = match self.client.transaction() {
+        let begin = self.client.build_transaction();
+        // Else every statement would see a state of its own.
+        let begin = if work.reads() { begin.isolation_level(RepeatableRead).read_only(true) } else { begin };
+        let transaction = match begin.start() {
             Ok(transaction) => transaction,
             Err(error) => return work.answer(Err(error.into())),
         };
@@ -121,6 +125,8 @@ impl ToSql for Param {
             Param::Null => Ok(IsNull::Yes),
             Param::Integer(number) if *ty == Type::INT4 => i32::try_from(*number)?.to_sql(ty, out),
             Param::Integer(number) => number.to_sql(ty, out),
+            // Text of SQLite may hold it, text of PostgreSQL never: then nothing there is called so.
+            Param::Text(text) if text.contains('\0') => text.replace('\0', "\u{fffd}").to_sql(ty, out),
             Param::Text(text) => text.to_sql(ty, out),
         }
     }

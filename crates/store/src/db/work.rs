@@ -6,24 +6,36 @@ use tokio::sync::oneshot;
 
 /// A transaction that waits for a thread.
 pub(crate) trait Work: Send {
+    /// Whether it only reads, over one state of the database.
+    fn reads(&self) -> bool;
     /// Runs its statements. Whether the changes are to be kept.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
     /// Tells who waits for it, once it is known whether the changes are on disk.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To look, at one state of the database.
+    Read,
+    /// To see what would happen.
+    Rehearse,
+    /// To change something.
+    Change,
+}
+
 pub(crate) struct Task<T, E, F> {
     work: Option<F>,
-    /// Whether changes are wanted at all.
-    keep: bool,
+    purpose: Purpose,
     outcome: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
 }
 
 impl<T, E, F> Task<T, E, F> {
-    pub(crate) fn new(work: F, keep: bool) -> (Self, oneshot::Receiver<Result<T, E>>) {
+    pub(crate) fn new(work: F, purpose: Purpose) -> (Self, oneshot::Receiver<Result<T, E>>) {
         let (answer, receiver) = oneshot::channel();
-        (Self { work: Some(work), keep, outcome: None, answer }, receiver)
+        (Self { work: Some(work), purpose, outcome: None, answer }, receiver)
     }
 }
 
@@ -33,6 +45,10 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
+    fn reads(&self) -> bool {
+        self.purpose == Purpose::Read
+    }
+
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
         let Some(work) = self.work.take() else { return false };
         // A mistake in one transaction must not end the thread that serves all.
@@ -40,7 +56,7 @@ where
         let outcome = outcome.unwrap_or_else(|_| {
             Err(E::from(StoreError::Database("a transaction panicked; the log says where".into())))
         });
-        let keep = self.keep && outcome.is_ok();
+        let keep = self.purpose == Purpose::Change && outcome.is_ok();
         self.outcome = Some(outcome);
         keep
     }
