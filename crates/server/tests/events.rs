@@ -320,9 +320,9 @@ async fn eng_09_a_slow_listener_is_dropped_with_a_reason_and_hurts_nobody() {
             while began.elapsed() < Duration::from_secs(14) {
                 let call = Instant::now();
                 let mut stream = std::net::TcpStream::connect(address).unwrap();
-                let body = format!(r#"{{"name": "{}"}}"#, "n".repeat(40));
+                let body = format!(r#"{{"enabled": false, "message": "{}"}}"#, "n".repeat(40));
                 let head = format!(
-                    "POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+                    "PUT /api/v1/maintenance HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
                      Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
                     body.len()
                 );
