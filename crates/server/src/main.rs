@@ -95,7 +95,7 @@ async fn run(arguments: Arguments, config: wcp360_types::node::NodeConfig) -> an
         setup_token_file: arguments.state_dir.join("setup.token"),
         drift: config.drift.clone(),
         keep_jobs_days: config.keep_jobs_days,
-        workers: 16,
+        workers: 48,
     };
     if arguments.forget_sealed_values {
         let values = db.write::<_, wcp360_store::StoreError, _>(|tx| tx.forget_sealed()).await?;

