@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import time
 import zlib
 from collections import Counter
@@ -15,6 +16,8 @@ THERE = json.loads(os.environ["WCP360_FUZZ_OBJECTS"])
 KEPT = set(json.loads(os.environ["WCP360_FUZZ_KEPT"]))
 # Another run on the same host has other visitors.
 VISITORS = itertools.count(int(time.time()) << 12)
+TURNED = os.environ["WCP360_FUZZ_TURNED"]
+UUID = re.compile("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 # Answers by operation and status.
 COUNTED = {}
 
@@ -33,11 +36,35 @@ BEYOND_SCHEMAS = {
     ("accounts.create", "package"): "the package must be there",
     ("accounts.create", "owner"): "it must be a reseller that one may give it to, with room for one more",
     ("accounts.create", "contact_email"): "the domain in it follows IDNA, which is no pattern",
+    ("accounts.set-owner", "owner"): "it must be a reseller or an administrator, with room for one more",
+    ("accounts.clone", "username"): "names of the system are reserved",
+    ("accounts.clone", "primary_domain"): "as in accounts.create",
+    ("accounts.clone", "contact_email"): "as in accounts.create",
+    ("accounts.clone", "password"): "what everybody guesses first is refused",
+    ("accounts.clone", "owner"): "as in accounts.create",
+    ("accounts.clone", "domains"): "they must be the account's, and what they become as in accounts.create",
     ("domains.add", "domain"): "as primary_domain, and within the package's limits",
     ("domains.add", "kind"): "a subdomain lies under a domain of the account",
     ("domains.add", "target"): "an alias shows a site of the account, and nothing else has a target",
     ("domains.add", "document_root"): "folders that are never served; an alias has none",
+    ("bulk.start", "package"): "only with the action change_package",
+    ("bulk.start", "keep_excess"): "as above",
+    ("bulk.start", "accounts"): "either names or a filter",
+    ("bulk.start", "reason"): "no control characters",
+    ("packages.import", "schema_version"): "only versions that this release reads",
+    ("packages.import", "packages"): "as in packages.create, and no name twice",
     ("packages.create", "description"): "no control characters",
+    ("packages.create", "extends"): "a package that is there, and not itself",
+    ("packages.update", "extends"): "as above, and none that extends this one",
+    ("packages.create", "soft_limits"): "below the limits",
+    ("packages.update", "soft_limits"): "below the limits",
+    ("packages.create", "security"): "what a network is, is no pattern",
+    ("packages.update", "security"): "as above",
+    ("accounts.change-package", "package"): "the package must be there",
+    ("accounts.set-overrides", "overrides"): "they lie within the package's ceilings",
+    ("schedules.create", "change"): "as in the operation that is asked for later",
+    ("maintenance.set", "message"): "one line",
+    ("packages.set-default", "package"): "resellers must see it",
     ("packages.update", "description"): "no control characters",
     ("packages.update", "name"): "it must be as in the path",
     ("users.create", "role"): "which role one may give depends on one's own",
@@ -53,6 +80,7 @@ BEYOND_SCHEMAS = {
     ("tokens.create", "networks"): "what a network is, and that it is not all of them, is no pattern",
     ("session.jwt", "scopes"): "nobody gives away what they don't hold",
     ("accounts.suspend", "reason"): "no control characters",
+    ("users.suspend", "reason"): "no control characters",
     ("schedules.create", "name"): "no control characters",
     ("schedules.create", "run_at"): "a time to come, and not beside cron",
     ("schedules.create", "cron"): "five fields that come together some day",
@@ -61,6 +89,9 @@ BEYOND_SCHEMAS = {
     ("domains.add", "domains.json: alias"): "as target",
     ("jobs.resolve", "note"): "no control characters, and not only blanks",
 }
+
+# What they do was written down earlier: a refusal is about what has changed since.
+WRITTEN_DOWN = {"jobs.retry", "jobs.undo"}
 
 # Every status that an error of ours may have, but 503, which no test means to meet. Which of them an operation may answer with,
 # the document says, and status_code_conformance holds every answer against it. 405 is no operation's: it answers methods that a
@@ -100,6 +131,12 @@ def before_call(ctx, case, kwargs):
         for name, value in parameters.items():
             if isinstance(value, str) and value in KEPT:
                 parameters[name] = THERE[name][0]
+            elif name == "user" and UUID.match(str(value)):
+                # Learned from answers, but people are named by their login.
+                parameters[name] = THERE[name][number % len(THERE[name])]
+        # One token is kept for this, as others are revoked.
+        if case.operation.definition.raw["operationId"] == "tokens.rotate" and number % 2:
+            parameters["token"] = TURNED
         # The first account is what everything else is done with.
         if case.operation.definition.raw["operationId"] == "accounts.delete" and value == THERE["account"][0]:
             parameters["account"] = THERE["account"][-1]
@@ -140,12 +177,14 @@ def what_the_document_allows_is_accepted(ctx, response, case):
         return
     operation = case.operation.definition.raw["operationId"]
     problem = response.json()
-    if problem["type"].endswith(":limit-exceeded"):
+    if problem["type"].endswith(":limit-exceeded") or operation in WRITTEN_DOWN:
         return
     if any(error["message"].startswith("the key was used for another request") for error in problem.get("errors", [])):
         return
     for error in problem.get("errors") or [{"field": "", "message": problem["detail"]}]:
-        assert (operation, error["field"].split("[")[0]) in BEYOND_SCHEMAS, f"{operation}: {error['field']}: {error['message']}"
+        field = error["field"].split("[")[0]
+        known = {(operation, field), (operation, field.split(".")[0])} & set(BEYOND_SCHEMAS)
+        assert known, f"{operation}: {error['field']}: {error['message']}"
 
 
 @schemathesis.check
