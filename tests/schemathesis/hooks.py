@@ -18,6 +18,7 @@ KEPT = set(json.loads(os.environ["WCP360_FUZZ_KEPT"]))
 VISITORS = itertools.count(int(time.time()) << 12)
 TURNED = os.environ["WCP360_FUZZ_TURNED"]
 UUID = re.compile("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+RESELLERS = {"users.limits", "users.set-limits", "users.suspend", "users.unsuspend", "users.usage"}
 # Answers by operation and status.
 COUNTED = {}
 
@@ -58,6 +59,8 @@ BEYOND_SCHEMAS = {
     ("packages.update", "extends"): "as above, and none that extends this one",
     ("packages.create", "soft_limits"): "below the limits",
     ("packages.update", "soft_limits"): "below the limits",
+    ("packages.create", "ceilings"): "above the limits",
+    ("packages.update", "ceilings"): "above the limits",
     ("packages.create", "security"): "what a network is, is no pattern",
     ("packages.update", "security"): "as above",
     ("accounts.change-package", "package"): "the package must be there",
@@ -134,6 +137,9 @@ def before_call(ctx, case, kwargs):
             elif name == "user" and UUID.match(str(value)):
                 # Learned from answers, but people are named by their login.
                 parameters[name] = THERE[name][number % len(THERE[name])]
+        # Only resellers have what these are about.
+        if case.operation.definition.raw["operationId"] in RESELLERS and number % 2:
+            parameters["user"] = THERE["reseller"][0]
         # One token is kept for this, as others are revoked.
         if case.operation.definition.raw["operationId"] == "tokens.rotate" and number % 2:
             parameters["token"] = TURNED
