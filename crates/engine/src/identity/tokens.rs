@@ -17,7 +17,7 @@ use wcp360_types::api::token::{CreateToken, CreatedToken, RotateToken, Token};
 use wcp360_types::{Network, Problem, TokenId};
 
 /// Tokens of one person, those that expired too.
-const MOST: u64 = 100;
+const MOST: u64 = 1_000;
 /// Networks of one token.
 const NETWORKS: usize = 32;
 
