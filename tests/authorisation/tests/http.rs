@@ -97,8 +97,11 @@ pub(crate) fn browse(who: &Credential, method: &str, path: &str, body: &str, hea
     static VISITORS: AtomicU32 = AtomicU32::new(0);
     let [_, a, b, c] = VISITORS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let address = format!("{headers}X-Real-IP: 10.{a}.{b}.{c}\r\n");
-    let gateway = UnixStream::connect(host::path("/run/wcp360/panel/api.sock")).expect("the panel listens for nginx");
-    exchange(gateway, &request(who, method, path, body, &address))
+    let request = request(who, method, path, body, &address);
+    patiently(|| {
+        let gateway = UnixStream::connect(host::path("/run/wcp360/panel/api.sock"));
+        exchange(gateway.expect("the panel listens for nginx"), &request)
+    })
 }
 
 fn request(who: &Credential, method: &str, path: &str, body: &str, headers: &str) -> Vec<u8> {
@@ -114,10 +117,17 @@ fn request(who: &Credential, method: &str, path: &str, body: &str, headers: &str
 /// there too: who asks too fast waits as it is told, and asks again.
 pub(crate) fn raw(request: &[u8]) -> Answer {
     host::enter_network();
-    loop {
+    patiently(|| {
         let stream = TcpStream::connect(PANEL).expect("the panel listens");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out can be set");
-        let answer = exchange(stream, request);
+        exchange(stream, request)
+    })
+}
+
+/// Asks, and whoever asks too fast waits as it is told and asks again.
+fn patiently(mut ask: impl FnMut() -> Answer) -> Answer {
+    loop {
+        let answer = ask();
         match answer.header("retry-after").and_then(|seconds| seconds.parse().ok()) {
             Some(seconds) if answer.status == 429 => std::thread::sleep(Duration::from_secs(seconds)),
             _ => return answer,

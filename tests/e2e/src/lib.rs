@@ -246,8 +246,8 @@ impl Host {
         self.test("test -d /run/systemd/system")
     }
 
-    /// The process id of a daemon.
+    /// The process id of a daemon. One that was killed comes back in a moment.
     pub fn pid_of(&self, daemon: &str) -> String {
-        self.sh(&format!("pgrep -o -x {daemon}"))
+        self.sh(&format!("for n in {{1..100}}; do pgrep -o -x {daemon} && exit; sleep 0.1; done; exit 1"))
     }
 }
