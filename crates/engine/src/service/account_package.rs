@@ -74,7 +74,7 @@ impl Engine {
         request: CloneAccount,
         how: JobRequest,
     ) -> Result<Outcome, EngineError> {
-        let password_hash = new_password(caller, request.password.as_deref(), &request.username, how.dry_run).await?;
+        let password_hash = new_password(request.password.as_deref(), &request.username, how.dry_run).await?;
         let (by, wanted, asked) = (caller.clone(), source.clone(), request.owner.clone());
         let found = self.inner.db.read(move |tx| {
             let account = tx.account(by.scope(), &wanted)?.ok_or_else(|| Problem::not_found("account", &wanted))?;

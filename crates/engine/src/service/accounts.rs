@@ -27,7 +27,7 @@ impl Engine {
         request: CreateAccount,
         how: JobRequest,
     ) -> Result<Outcome, EngineError> {
-        let password_hash = new_password(caller, request.password.as_deref(), &request.username, how.dry_run).await?;
+        let password_hash = new_password(request.password.as_deref(), &request.username, how.dry_run).await?;
         let (by, wanted) = (caller.clone(), request.clone());
         let chosen = self.inner.db.read(move |tx| {
             let owner = owner_of(tx, &by, wanted.owner.as_deref())?;
@@ -157,7 +157,6 @@ impl Engine {
 /// The hash of a new account's password, if it gets one. Limited tokens may give one too: it is the login of nothing but the
 /// account that they make, and billing systems work like that.
 pub(super) async fn new_password(
-    caller: &Caller,
     password: Option<&str>,
     name: &Username,
     dry_run: bool,
