@@ -83,7 +83,9 @@ impl Comparing {
     /// Looks for what the agent did in the trail.
     fn operations(mut self, tx: &mut Tx<'_>, operations: Vec<OperationSummary>) -> Result<Self, StoreError> {
         for operation in operations {
-            self.found.since.get_or_insert(operation.at);
+            // To the millisecond, as jobs and entries know their time.
+            let at = Timestamp::from_millisecond(operation.at.as_millisecond()).unwrap_or(operation.at);
+            self.found.since.get_or_insert(at);
             self.found.operations += 1;
             let job = operation.audit.job;
             if operation.outcome == OperationOutcome::Done {
